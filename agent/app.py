@@ -1,0 +1,199 @@
+"""Builds the agent from its configuration and runs it: scan, sweep, spool, publish, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from agent import clock, identity, keys, scan, sweep
+from agent.config import Config
+from agent.exporter import Exporter, Snapshot
+from agent.miners import registry
+from agent.publish import Publisher
+from agent.readings import DeviceError, Reading
+from agent.spool import Author, Spool
+from agent.sweep import Outcome, Poll, Target
+from agent.transports.access import Access
+from agent.transports.http import Web
+from agent.wire import Event, Record
+
+log = logging.getLogger("hashledger.agent")
+
+ROSTER_FILE = "devices.json"
+SPOOL_FILE = "spool.db"
+# Confirmed batches past the kept window are deleted this often: a delete costs a write, its delay only disk.
+PRUNE_EVERY_S = 3600
+# On stop, a collector that is there confirms within a second or two; the rest is sent at the next start.
+STOP_DRAIN_S = 3.0
+
+Report = Callable[[str], None]
+
+
+def author(config: Config) -> Author:
+    """Who signs this agent's batches; KeyMissing if `init` was never run."""
+    return Author(
+        org=config.agent.org,
+        site=config.agent.site,
+        agent=config.agent.name,
+        key=keys.load(config.agent.state_dir),
+        synthetic=config.agent.synthetic,
+        clock_source=clock.SIMULATED if config.agent.synthetic else clock.SYSTEM,
+    )
+
+
+@contextlib.asynccontextmanager
+async def drivers(config: Config) -> AsyncIterator[Poll]:
+    """The drivers, ready to poll one device; a family not yet known is identified first."""
+    network = config.transport()
+    async with Web(network) as web:
+        access = Access(web, network, config.credentials())
+
+        async def poll(address: str, family: str | None, full: bool) -> Reading:
+            known = family or await registry.identify(address, access)
+            return await registry.read(address, known, access, full=full)
+
+        yield poll
+
+
+class Agent:
+    """The running agent: what it polls, what it knows, and where that goes."""
+
+    def __init__(self, config: Config, report: Report) -> None:
+        self.config = config
+        self.state_dir = config.agent.state_dir
+        self.report = report
+        self.roster = identity.load(self.state_dir / ROSTER_FILE)
+        signer = author(config)
+        self.spool = Spool(self.state_dir / SPOOL_FILE, signer)
+        self.publisher = Publisher(self.spool, signer, config.mqtt)
+        self.exporter = Exporter(
+            (signer.org, signer.site, signer.agent), self.spool, config.exporter.per_device
+        )
+        self.targets = {a: Target(a, self.roster.get(d).family) for a, d in self.roster.at.items()}
+
+    async def run(self, max_sweeps: int | None = None) -> None:
+        """Run until SIGTERM or SIGINT, or for `max_sweeps` sweeps (a rehearsal); then stop cleanly."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        self.publisher.start()
+        if self.config.exporter.port:
+            self.exporter.serve(self.config.exporter.host, self.config.exporter.port)
+        self._append([Event(clock.now_us(), "agent_started")])
+        try:
+            async with drivers(self.config) as poll:
+                if not self.targets:
+                    await _until(stop, self.rescan(poll))
+                await asyncio.gather(
+                    self._sweep_on_time(stop, poll, max_sweeps), self._rescan_on_time(stop, poll)
+                )
+        finally:
+            await asyncio.to_thread(self.publisher.stop, STOP_DRAIN_S)
+            self.spool.close()
+
+    async def _sweep_on_time(self, stop: asyncio.Event, poll: Poll, max_sweeps: int | None) -> None:
+        """A sweep each interval on a fixed grid: a late one never shifts those after it."""
+        interval_s, began_s, number, pruned_s = self.config.agent.interval_s, time.monotonic(), 0, 0.0
+        done = 0
+        while not stop.is_set():
+            await _until(stop, self.sweep_once(poll))
+            done += 1
+            if max_sweeps is not None and done >= max_sweeps:
+                stop.set()
+            if time.monotonic() - pruned_s > PRUNE_EVERY_S:
+                pruned_s = time.monotonic()
+                self.spool.prune(self.config.agent.keep_days * 86400)
+            missed = int((time.monotonic() - began_s) / interval_s) - number
+            number += missed + 1
+            if missed > 0:
+                log.warning("sweep took longer than its interval of %d s: %d left out", interval_s, missed)
+                detail = {"interval_s": str(interval_s), "left_out": str(missed)}
+                self._append([Event(clock.now_us(), "sweep_overrun", detail=detail)])
+            await _wait(stop, began_s + number * interval_s - time.monotonic())
+
+    async def _rescan_on_time(self, stop: asyncio.Event, poll: Poll) -> None:
+        while not await _wait(stop, self.config.network.rescan_s):
+            await _until(stop, self.rescan(poll))
+
+    async def sweep_once(self, poll: Poll) -> list[Outcome]:
+        """One sweep: poll, know, spool, wake the publisher."""
+        began_s, started_us = time.monotonic(), clock.now_us()
+        outcomes = await sweep.sweep(
+            list(self.targets.values()),
+            poll,
+            clock.now_us,
+            concurrency=self.config.network.concurrency,
+            deadline_s=self.config.network.longest_deadline_s,
+        )
+        records, swept = sweep.records(started_us, self.config.agent.interval_s, outcomes, self.roster)
+        if len(records) > 1:
+            identity.save(self.roster, self.state_dir / ROSTER_FILE)
+        self._append(records)
+        for outcome in outcomes:
+            if (
+                outcome.address not in self.roster.at
+            ):  # its device has moved away: the next scan tells of another
+                del self.targets[outcome.address]
+        models = {a: self.roster.get(d).model or "" for a, d in self.roster.at.items()}
+        self.exporter.snapshot = Snapshot(
+            time.monotonic(), time.monotonic() - began_s, outcomes, models, self.publisher.connected
+        )
+        read = len(swept.devices) // 16
+        self.report(
+            f"sweep: {read} read, {len(swept.failures)} failed, {time.monotonic() - began_s:.1f} s;"
+            f" spool {self.spool.depth().waiting} waiting"
+        )
+        return outcomes
+
+    async def rescan(self, poll: Poll) -> None:
+        """Look for miners at the addresses that are not polled yet; what is found is polled from now on."""
+        net = self.config.network
+        hosts = [h for h in scan.addresses(net.scan, net.exclude) if h not in self.targets]
+        found = await scan.scan(
+            hosts,
+            (net.cgminer_port, net.http_port),
+            poll,
+            concurrency=net.concurrency,
+            connect_timeout_s=net.connect_timeout_s,
+            deadline_s=net.longest_deadline_s,
+            progress=_silent,
+        )
+        for host, reading in found.items():
+            self.targets[host] = Target(host, reading.family)
+        if found:
+            self.report(f"scan: {len(found)} new among {len(hosts)} addresses")
+
+    def _append(self, records: list[Record]) -> None:
+        self.spool.append(records, clock.now_us())
+        self.publisher.wake()
+
+
+def _silent(_host: str, _result: Reading | DeviceError | None) -> None:
+    """A background scan shows no progress."""
+
+
+async def _until(stop: asyncio.Event, work: Awaitable[object]) -> None:
+    """Do the work, but drop it where it stands once told to stop."""
+    task = asyncio.ensure_future(work)
+    waiter = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
+    waiter.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return
+    await task
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait; True at once when told to stop."""
+    try:
+        async with asyncio.timeout(max(0.0, seconds)):
+            await stop.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,276 @@
+"""`hashledger agent ...`: what an operator types on site."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from agent import app, config, keys, scan
+from agent.config import Config, ConfigError
+from agent.readings import DeviceError, Reading
+from agent.simulator.cli import simulate
+
+T = TypeVar("T")
+
+# What the user can mend ends with this, as click's own usage errors do.
+EXIT_USER = 2
+
+
+class UserError(click.ClickException):
+    """Something the user can mend: the message says what, where, and what would be right."""
+
+    exit_code = EXIT_USER
+
+
+_config_option = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=config.DEFAULT_PATH,
+    show_default=True,
+    help="The agent's configuration.",
+)
+
+
+@click.group()
+def agent() -> None:
+    """On site: poll the miners, keep every reading, send it to the collector."""
+
+
+@agent.command()
+@_config_option
+@click.option("--org", default="my-farm", show_default=True, help="The organisation, as on the collector.")
+@click.option("--site", default="site-1", show_default=True, help="This site.")
+@click.option("--network", "networks", multiple=True, default=("192.168.1.0/24",), show_default=True)
+def init(path: Path, org: str, site: str, networks: tuple[str, ...]) -> None:
+    """Write a commented configuration and make this box's signing key."""
+    if path.exists():
+        raise UserError(f"{path}: exists already and is not overwritten; move it away for a new one")
+    text = config.sample(org, site, networks)
+    loaded = _checked(lambda: config.parse(text, path))
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    key = keys.create(loaded.agent.state_dir)
+    part.replace(path)
+    click.echo(f"wrote {path}; the signing key is in {loaded.agent.state_dir / keys.KEY_FILE}")
+    click.echo("In the collector's configuration, this lets the agent in:\n")
+    click.echo(
+        f'[[agent]]\nsite = "{site}"\nname = "{loaded.agent.name}"\npublic_key = "{keys.public_text(key)}"'
+    )
+
+
+@agent.command()
+@_config_option
+def check(path: Path) -> None:
+    """Say whether this agent could run: configuration, key, folder, networks, broker."""
+    loaded = _load(path)
+    hosts = sum(
+        1 for _ in _checked(lambda: list(scan.addresses(loaded.network.scan, loaded.network.exclude)))
+    )
+    key = _checked(lambda: keys.load(loaded.agent.state_dir))
+    if not os.access(loaded.agent.state_dir, os.W_OK):
+        raise UserError(f"{loaded.agent.state_dir}: not writable by this user")
+    click.echo(f"{path}: good; {loaded.agent.org}/{loaded.agent.site}/{loaded.agent.name}, {hosts} addresses")
+    click.echo(f"key: {keys.public_text(key)}")
+    mqtt = loaded.mqtt
+    for name in ("password_file", "ca_file", "client_cert_file", "client_key_file"):
+        file = getattr(mqtt, name)
+        if file is not None and not os.access(file, os.R_OK):
+            raise UserError(f"{path}: mqtt.{name}: {file} cannot be read")
+    try:
+        socket.create_connection((mqtt.host, mqtt.port), timeout=loaded.network.connect_timeout_s).close()
+    except OSError as error:
+        raise UserError(
+            f"{path}: mqtt.host, mqtt.port: {mqtt.host}:{mqtt.port} does not accept a connection ({error})"
+        ) from error
+    click.echo(f"broker {mqtt.host}:{mqtt.port}: accepts connections")
+
+
+@agent.command(name="scan")
+@click.argument("networks", nargs=-1, metavar="CIDR...")
+@_config_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a miner.")
+@click.option("--cgminer-port", type=int, help="Port of the cgminer API.  [default: 4028]")
+@click.option("--http-port", type=int, help="Port of the web API.  [default: 80]")
+def scan_command(
+    networks: tuple[str, ...], path: Path, as_json: bool, cgminer_port: int | None, http_port: int | None
+) -> None:
+    """Find and identify the miners of the networks (those of the configuration, if none is named)."""
+    settings = _optional_config(path, networks, cgminer_port, http_port)
+    hosts = _checked(lambda: list(scan.addresses(settings.network.scan, settings.network.exclude)))
+    console = Console(stderr=True)
+    failures: list[tuple[str, DeviceError]] = []
+    with Progress(
+        TextColumn("scanning"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[found]} found"),
+        console=console,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("scan", total=len(hosts), found=0)
+        found_count = 0
+
+        def progress(host: str, result: Reading | DeviceError | None) -> None:
+            nonlocal found_count
+            found_count += isinstance(result, Reading)
+            if isinstance(result, DeviceError):
+                failures.append((host, result))
+            bar.update(task, advance=1, found=found_count)
+
+        found = asyncio.run(_scan(settings, hosts, progress))
+    ordered = sorted(found.items(), key=lambda item: hosts.index(item[0]))
+    if as_json:
+        for host, reading in ordered:
+            click.echo(json.dumps({"address": host, **as_document(reading)}))
+    else:
+        Console().print(_found_table(ordered))
+    for host, error in failures:
+        click.echo(f"{host}: {error.kind}: {error}", err=True)
+
+
+@agent.command()
+@click.argument("address")
+@_config_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON; a value that was not read is null.")
+@click.option("--cgminer-port", type=int, help="Port of the cgminer API.  [default: 4028]")
+@click.option("--http-port", type=int, help="Port of the web API.  [default: 80]")
+def probe(address: str, path: Path, as_json: bool, cgminer_port: int | None, http_port: int | None) -> None:
+    """Tell all that is known of the one device at ADDRESS."""
+    settings = _optional_config(path, (address,), cgminer_port, http_port)
+    try:
+        reading = asyncio.run(_probe(settings, address))
+    except DeviceError as error:
+        click.echo(f"{address}: {error.kind}: {error}", err=True)
+        sys.exit(1)
+    if as_json:
+        click.echo(json.dumps(as_document(reading), indent=2, ensure_ascii=False))
+    else:
+        Console().print(_probe_table(reading))
+
+
+@agent.command()
+@_config_option
+@click.option("--interval-s", type=click.IntRange(min=1), help="Instead of the configured interval.")
+@click.option("--sweeps", type=click.IntRange(min=1), help="Stop after so many sweeps.")
+def run(path: Path, interval_s: int | None, sweeps: int | None) -> None:
+    """Sweep the site at its interval, until stopped."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    loaded = _load(path)
+    _checked(lambda: keys.load(loaded.agent.state_dir))
+    if interval_s:
+        loaded = loaded.model_copy(
+            update={"agent": loaded.agent.model_copy(update={"interval_s": interval_s})}
+        )
+    asyncio.run(app.Agent(loaded, report=click.echo).run(sweeps))
+
+
+agent.add_command(simulate)
+
+
+def as_document(reading: Reading) -> dict[str, object]:
+    """A reading as `probe` prints it: a value that was not read is null, its reason in `unknown`."""
+    document = {
+        field.name: getattr(reading, field.name)
+        for field in dataclasses.fields(reading)
+        if field.name not in ("pools", "unknown", "observed_us", "state")
+    }
+    document["state"] = None if reading.state == "unknown" else reading.state
+    document["pools"] = [
+        {f.name: getattr(pool, f.name) for f in dataclasses.fields(pool)}
+        | {"payout_address": pool.payout_address}
+        for pool in reading.pools
+    ]
+    document["unknown"] = dict(reading.unknown)
+    return document
+
+
+async def _scan(
+    settings: Config, hosts: list[str], progress: Callable[[str, Reading | DeviceError | None], None]
+) -> dict[str, Reading]:
+    net = settings.network
+    async with app.drivers(settings) as poll:
+        return await scan.scan(
+            hosts,
+            (net.cgminer_port, net.http_port),
+            poll,
+            concurrency=net.concurrency,
+            connect_timeout_s=net.connect_timeout_s,
+            deadline_s=net.longest_deadline_s,
+            progress=progress,
+        )
+
+
+async def _probe(settings: Config, address: str) -> Reading:
+    async with app.drivers(settings) as poll:
+        return await poll(address, None, True)
+
+
+def _found_table(found: list[tuple[str, Reading]]) -> Table:
+    table = Table("address", "model", "firmware", "TH/s", "W", "origin", "serial", "MAC", "state")
+    for host, r in found:
+        hashrate = "-" if r.hashrate_hs is None else f"{r.hashrate_hs / 1e12:.2f}"
+        power = "-" if r.power_w is None else f"{r.power_w:.0f}"
+        table.add_row(
+            host, r.model or "-", r.firmware or "-", hashrate, power, r.power_origin or "-",
+            r.serial or "-", r.mac or "-", r.state,
+        )  # fmt: skip
+    return table
+
+
+def _probe_table(reading: Reading) -> Table:
+    table = Table("field", "value")
+    for name, value in as_document(reading).items():
+        if name == "unknown":
+            continue
+        if name == "pools":
+            for number, pool in enumerate(reading.pools):
+                table.add_row(f"pool {number}", f"{pool.url}  {pool.user}  {'active' if pool.active else ''}")
+        elif value is not None and value != ():
+            table.add_row(name, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
+    for name, reason in reading.unknown.items():
+        table.add_row(name, f"not read: {reason}", style="dim")
+    return table
+
+
+def _optional_config(
+    path: Path, networks: tuple[str, ...], cgminer_port: int | None, http_port: int | None
+) -> Config:
+    """The configuration if it is there, else the sample's; what the command line says comes first."""
+    given = click.get_current_context().get_parameter_source("path")
+    if path.exists() or given is click.core.ParameterSource.COMMANDLINE:
+        loaded = _load(path)
+    else:
+        loaded = config.parse(config.sample("local", "local", networks or ("127.0.0.0/30",)), path)
+        if not networks:
+            raise UserError(
+                "name the networks to scan (for instance 192.168.1.0/24), or make a configuration"
+            )
+    update: dict[str, object] = {}
+    if networks:
+        update |= {"scan": list(networks), "exclude": []}
+    if cgminer_port:
+        update["cgminer_port"] = cgminer_port
+    if http_port:
+        update["http_port"] = http_port
+    return loaded.model_copy(update={"network": loaded.network.model_copy(update=update)})
+
+
+def _load(path: Path) -> Config:
+    return _checked(lambda: config.load(path))
+
+
+def _checked(action: Callable[[], T]) -> T:
+    try:
+        return action()
+    except (ConfigError, keys.KeyMissing, ValueError) as error:
+        raise UserError(str(error)) from error

@@ -1,0 +1,209 @@
+"""The agent's configuration: one TOML file, every mistake told at once."""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from agent import wire
+from agent.transports.network import Credentials, Network
+
+DEFAULT_PATH = Path("agent.toml")
+# One whole reply; the slowest stock firmware needs about two seconds.
+REPLY_DEADLINE_S = 5.0
+
+
+class ConfigError(Exception):
+    """The file cannot be used; the text names file, key and what would be right, a line a mistake."""
+
+
+def _network(text: str) -> str:
+    ipaddress.IPv4Network(text, strict=False)
+    return text
+
+
+Name = Annotated[str, AfterValidator(wire.check_name)]
+Cidr = Annotated[str, AfterValidator(_network)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AgentSection(_Section):
+    """Who this agent is, and its rhythm."""
+
+    org: Name
+    site: Name
+    name: Name = "agent-1"
+    state_dir: Path = Path("agent-state")
+    interval_s: int = Field(default=60, ge=1, le=3600)
+    keep_days: float = Field(default=35, ge=0)
+    synthetic: bool = False  # a rehearsal: everything this agent sends is marked SIMULATED
+
+
+class NetworkSection(_Section):
+    """Where the miners are. The bounds keep one slow device or one large site from stopping the rest."""
+
+    scan: list[Cidr] = Field(min_length=1)
+    exclude: list[Cidr] = []
+    rescan_s: int = Field(default=600, ge=10)
+    concurrency: int = Field(default=200, ge=1, le=2000)
+    connect_timeout_s: float = Field(default=2.0, gt=0, le=30)
+    deadline_s: float = Field(default=10.0, gt=0, le=60)
+    foreign_deadline_s: float = Field(default=30.0, gt=0, le=300)
+    cgminer_port: Port = 4028
+    http_port: Port = 80
+
+    @property
+    def longest_deadline_s(self) -> float:
+        """What bounds any device; the drivers hold their own families to the shorter one."""
+        return max(self.deadline_s, self.foreign_deadline_s)
+
+
+class LoginSection(_Section):
+    """User and password of one firmware family's web interface."""
+
+    user: str = "root"
+    password: str
+
+
+class MqttSection(_Section):
+    """The broker; TLS as soon as `ca_file` is given."""
+
+    host: str
+    port: Port = 8883
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    client_cert_file: Path | None = None
+    client_key_file: Path | None = None
+
+
+class ExporterSection(_Section):
+    """The Prometheus endpoint; port 0 turns it off."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=9464, ge=0, le=65535)
+    per_device: bool = True
+
+
+class Config(_Section):
+    """The whole file."""
+
+    agent: AgentSection
+    network: NetworkSection
+    mqtt: MqttSection
+    exporter: ExporterSection = ExporterSection()
+    login: dict[str, LoginSection] = {}
+
+    def transport(self) -> Network:
+        """The drivers' network settings."""
+        net = self.network
+        return Network(
+            cgminer_port=net.cgminer_port,
+            http_port=net.http_port,
+            connect_timeout_s=net.connect_timeout_s,
+            deadline_s=min(net.deadline_s, REPLY_DEADLINE_S),
+            poll_deadline_s=net.deadline_s,
+            foreign_deadline_s=net.foreign_deadline_s,
+        )
+
+    def credentials(self) -> Credentials:
+        """The drivers' logins: the configured ones over the makers' defaults."""
+        return Credentials({family: (login.user, login.password) for family, login in self.login.items()})
+
+
+def load(path: Path) -> Config:
+    """The configuration at `path`; paths in it are relative to its folder. ConfigError tells all mistakes."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file; 'hashledger agent init' writes one") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text: {error}") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Config:
+    """A configuration's text; `path` is where it stands or will stand."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{path}: {line}" for line in _mistakes(error))) from error
+    base = path.resolve().parent
+    agent = config.agent.model_copy(update={"state_dir": base / config.agent.state_dir})
+    files = ("password_file", "ca_file", "client_cert_file", "client_key_file")
+    given = {name: base / getattr(config.mqtt, name) for name in files if getattr(config.mqtt, name)}
+    return config.model_copy(update={"agent": agent, "mqtt": config.mqtt.model_copy(update=given)})
+
+
+def _mistakes(error: ValidationError) -> list[str]:
+    lines = []
+    for mistake in error.errors():
+        key = ".".join(str(part) for part in mistake["loc"])
+        text = {
+            "missing": "is missing",
+            "extra_forbidden": "is not a key of this file",
+        }.get(mistake["type"], mistake["msg"].removeprefix("Value error, "))
+        lines.append(f"{key}: {text}{_given(mistake)}")
+    return lines
+
+
+def _given(mistake: Any) -> str:
+    if mistake["type"] == "missing" or isinstance(mistake["input"], dict):
+        return ""
+    if str(mistake["loc"][-1]) == "password":
+        return ""
+    return f" (given: {mistake['input']!r})"
+
+
+def sample(org: str, site: str, networks: tuple[str, ...]) -> str:
+    """A commented configuration to begin with."""
+    scan = ", ".join(f'"{n}"' for n in networks)
+    return f"""\
+# hashledger agent: runs on site, polls the miners, keeps every reading until the collector has it.
+
+[agent]
+org = "{org}"              # a-z, 0-9 and '-'; the same on the collector
+site = "{site}"
+name = "agent-1"           # one name per box; two boxes never share one
+state_dir = "agent-state"  # spool, identities, key; relative to this file
+interval_s = 60            # one sweep a minute
+keep_days = 35             # batches kept even after the collector has confirmed them
+
+[network]
+scan = [{scan}]   # where miners may be found
+exclude = []               # addresses or networks never to touch
+rescan_s = 600             # how often to look for new and moved miners
+concurrency = 200          # devices polled at a time
+connect_timeout_s = 2.0
+deadline_s = 10.0          # hard limit for one device; a hung one costs its own reading only
+foreign_deadline_s = 30.0  # the same for devices without a driver of our own: pyasic asks many things
+
+[mqtt]
+host = "collector.example" # the broker, usually beside the collector
+port = 8883
+ca_file = "ca.crt"         # leave out only on loopback: without it nothing is encrypted
+username = "{site}-agent-1"
+password_file = "mqtt.password"
+
+[exporter]                 # Prometheus: http://127.0.0.1:9464/metrics
+host = "127.0.0.1"
+port = 9464
+per_device = true          # one series a device; false on very large sites
+
+# Web logins where they differ from the maker's default:
+# [login.antminer]
+# user = "root"
+# password = "..."
+"""

@@ -1,0 +1,248 @@
+"""Stock Bitmain firmware: cgminer API for what changes, CGI pages behind digest for who it is.
+
+With `new_api` newer firmware answers `stats` in the shape of its web pages (`rate_5s`, `chain`, `watt`);
+older firmware ignores the word. Where 4028 is closed the same pages are read over the web.
+Power: stock firmware mostly reports none. Where `watt`, `power`, `Power` or `chain_power` is there, nothing
+says that the supply measured it, so it counts as the firmware's own estimate.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from agent.miners import fields, rates
+from agent.miners.hardware import Model, find
+from agent.miners.poll import Ask, Budget, Replies, collect
+from agent.readings import DeviceTimeout, PowerOrigin, Reading, State, Unreachable
+from agent.transports.access import Access
+from agent.transports.cgminer import Json
+
+FAMILY = "antminer"
+MAKE = "Bitmain"
+
+SYSTEM_INFO = "/cgi-bin/get_system_info.cgi"
+MINER_CONF = "/cgi-bin/get_miner_conf.cgi"
+WEB_PAGES = {"stats": "/cgi-bin/stats.cgi", "summary": "/cgi-bin/summary.cgi", "pools": "/cgi-bin/pools.cgi"}
+
+SLEEP_MODE = "1"  # miner-mode of get_miner_conf.cgi: 0 normal, 1 sleep, 2 high, 3 low
+POWER_KEYS = ("watt", "power", "Power", "chain_power")
+FIRMWARE_KEYS = ("system_filesystem_version", "file_system_version")
+SERIAL_KEYS = ("serinum", "serial_no", "serial")
+MAX_CHAINS = 16  # the API numbers its chain fields 1 to 16
+_STOCK_TYPE = re.compile(r"Antminer [\w+\-. ]+")  # other firmware adds its name in brackets
+_FOREIGN = ("vnish", "hiveon", "luxminer", "boser", "bosminer", "rwglr", "kaonsu", "braiins")
+_SHA256_MODEL = re.compile(r"Antminer [STRV]\d", re.IGNORECASE)
+
+
+def recognise(seen: Mapping[str, Json]) -> bool:
+    """True where the replies to identification are those of Bitmain's own firmware."""
+    if fields.text(seen.get("system_info", {}).get("minertype")):
+        return True
+    if any(word in str(reply).lower() for reply in seen.values() for word in _FOREIGN):
+        return False
+    named = [*fields.rows(seen.get("version"), "VERSION"), *fields.rows(seen.get("stats"), "STATS")]
+    return any(_STOCK_TYPE.fullmatch(fields.text(row.get("Type")) or "") for row in named)
+
+
+async def read(address: str, access: Access, *, full: bool) -> Reading:
+    """One poll; a sweep of a device that hashes takes two connections."""
+    budget = Budget(access.network.poll_deadline_s)
+    digest = access.credentials.of(FAMILY)
+
+    def page(path: str) -> Ask:
+        return lambda limit_s: access.get(address, path, limit_s, digest)
+
+    def command(name: str, **extra: Any) -> Ask:
+        return lambda limit_s: access.ask(address, name, limit_s, **extra)
+
+    replies = Replies()
+    over_web = False
+    try:
+        await collect([("stats", command("stats", new_api=True))], [], budget, replies)
+    except (Unreachable, DeviceTimeout):
+        over_web = True
+        await collect([("stats", page(WEB_PAGES["stats"]))], [], budget, replies)
+    steps = {} if _present(replies.got) else {"summary": command("summary")}
+    steps |= {"pools": command("pools")} | ({"version": command("version")} if full else {})
+    if over_web:
+        steps = {name: page(WEB_PAGES[name]) for name in steps if name in WEB_PAGES}
+    if full:
+        steps["system_info"] = page(SYSTEM_INFO)
+        if not over_web:  # the web knows the serials of the boards
+            steps["web_stats"] = page(WEB_PAGES["stats"])
+    await collect(steps.items(), ["stats", "summary"], budget, replies)
+    if not any(_present(replies.got)):
+        await collect([("conf", page(MINER_CONF))], [], budget, replies)
+    return parse(replies.got, time.time_ns() // 1000, full=full, failed=replies.failed)
+
+
+def parse(
+    got: Mapping[str, Json], observed_us: int, *, full: bool = True, failed: Mapping[str, str] | None = None
+) -> Reading:
+    """The reading of replies named stats, summary, pools, version, system_info, web_stats and conf."""
+    info, row = got.get("system_info", {}), _merged(got)
+    values: dict[str, Any] = {"make": MAKE}
+    unknown: dict[str, str] = {}
+    program = fields.text(row.get("Type")) or fields.text(row.get("type"))
+    board = fields.text(info.get("minertype"))
+    values["model"] = program or board
+    swapped = program and board and program != board
+    if swapped:  # a control board of another machine answers the web pages
+        unknown["minertype"] = f"the web pages say {board}, the mining program {program}"
+    if full:
+        stamp = fields.text(row.get("CompileTime"))
+        image = fields.text(fields.first(info, *FIRMWARE_KEYS))
+        values["firmware"] = stamp or image if swapped else image or stamp
+        values |= _identity(info, unknown)
+    else:
+        values["make"] = values["make"] if program else None
+    values["hashrate_hs"], values["hashrate_window"], why = _hashrate(got, find(values["model"]))
+    if why:
+        unknown["hashrate_hs"] = why
+    watts = next((row[key] for key in POWER_KEYS if fields.power(row.get(key))), None)
+    values["power_w"], values["power_origin"] = fields.measured(watts, PowerOrigin.FIRMWARE_ESTIMATED)
+    if watts is None and any(key in row for key in POWER_KEYS):
+        unknown["power_w"] = "the power field holds no watts that a running device can draw"
+    elif watts is None and "stats" in got:
+        unknown["power_w"] = "this firmware reports no power"
+    values["uptime_s"] = fields.uptime(fields.first(row, "Elapsed", "elapsed"))
+    values["pools"], pools_reason = fields.pools(got.get("pools"))
+    if pools_reason and "pools" in got:
+        unknown["pools"] = pools_reason
+    values["state"] = _state(got, values["hashrate_hs"], values["hashrate_window"])
+    if values["state"] is State.UNKNOWN:
+        unknown["state"] = "no rate of this moment and no mode was read"
+    values |= _hardware(row)
+    return fields.build(FAMILY, observed_us, values, unknown, full=full, failed=failed)
+
+
+def _merged(got: Mapping[str, Json]) -> Json:
+    """The rows of all replies as one; the earlier reply wins (a pool's own row carries no such field)."""
+    merged: Json = {}
+    sources = [
+        *fields.rows(got.get("stats"), "STATS"),
+        fields.part(got.get("stats"), "INFO"),
+        *fields.rows(got.get("summary"), "SUMMARY"),
+        fields.part(got.get("summary"), "INFO"),
+        *fields.rows(got.get("version"), "VERSION"),
+        *fields.rows(got.get("web_stats"), "STATS"),
+    ]
+    for row in sources:
+        for key, value in row.items():
+            merged.setdefault(key, value)
+    return merged
+
+
+def _identity(info: Json, unknown: dict[str, str]) -> dict[str, Any]:
+    serial = fields.first(info, *SERIAL_KEYS)
+    found = {
+        "mac": fields.mac(info.get("macaddr")),
+        "serial": fields.serial(serial),
+        "hostname": fields.text(info.get("hostname")),
+    }
+    if found["mac"] is None and "macaddr" in info:
+        unknown["mac"] = "macaddr holds no address of one device"
+    if found["serial"] is None and serial is not None:
+        unknown["serial"] = "the serial field is padding or a placeholder"
+    return found
+
+
+def _rates(got: Mapping[str, Json]) -> dict[str, list[rates.Rate]]:
+    return rates.by_window(
+        [*fields.rows(got.get("stats"), "STATS"), *fields.rows(got.get("summary"), "SUMMARY")]
+    )
+
+
+def _present(got: Mapping[str, Json]) -> list[float]:
+    """The rates of this moment that are numbers."""
+    found = (fields.number(rate.raw) for rate in _rates(got).get(rates.CURRENT, []))
+    return [value for value in found if value is not None]
+
+
+def _hashrate(got: Mapping[str, Json], model: Model | None) -> tuple[float | None, str | None, str | None]:
+    """Hashrate, its window, and why there is none: the shortest window that was read."""
+    written = _rates(got)
+    name = fields.text(_merged(got).get("Type")) or (model.name if model else None)
+    why = None
+    for window in rates.WINDOWS:
+        # A mean since start says nothing of now where the present rate is there and cannot be read.
+        if window == rates.SINCE_START and rates.CURRENT in written:
+            continue
+        for raw, label_hs, stated_hs in written.get(window, []):
+            value = fields.number(raw)
+            if value is None or value < 0:
+                why = why or f"the {window} rate is no number"
+            elif (scale := _scale(value, label_hs, stated_hs, model, name)) is None:
+                why = why or "the unit of the rate cannot be told"
+            else:
+                return value * scale, window, None
+    return None, None, why
+
+
+def _scale(
+    value: float, label: float | None, stated: float | None, model: Model | None, name: str | None
+) -> float | None:
+    """H/s per unit. Firmware for other algorithms writes GHS where MH or kSol are meant."""
+    if model and model.algorithm != "sha256" and model.hashrate_hs:
+        units = [unit for unit in (stated, label, 1.0, 1e3, 1e6, 1e9, 1e12) if unit]
+        reach = model.hashrate_hs * 0.003, model.hashrate_hs * 3  # less than the factor between two units
+        return next((unit for unit in units if value == 0 or reach[0] <= value * unit <= reach[1]), None)
+    if model or name is None or _SHA256_MODEL.match(name):
+        return label or stated or 1e9  # Bitmain's SHA-256 pages are in GH/s where they name no unit
+    return label if label and label == stated else (stated if label is None else None)
+
+
+def _state(got: Mapping[str, Json], hashrate_hs: float | None, window: str | None) -> State:
+    conf = got.get("conf", {})
+    modes = {str(conf[key]).strip() for key in ("miner-mode", "bitmain-work-mode") if key in conf}
+    if hashrate_hs and window != rates.SINCE_START:
+        return State.MINING
+    if SLEEP_MODE in modes:
+        return State.SLEEPING
+    if hashrate_hs != 0 or window == rates.SINCE_START:
+        return State.UNKNOWN
+    problems = {
+        fields.text(item.get("type"))
+        for row in fields.rows(got.get("summary"), "SUMMARY")
+        for item in fields.rows(row, "status")
+        if item.get("status") == "e"
+    }
+    if "temp" in problems:
+        return State.OVERHEAT
+    return State.FAULT if "fans" in problems else State.IDLE
+
+
+def _hardware(row: Json) -> dict[str, Any]:
+    """Boards, chips, temperatures and fans, of the numbered fields or of the web's `chain` list."""
+    chains = fields.rows(row, "chain")
+    if chains:
+        chips = [fields.whole(chain.get("asic_num")) or 0 for chain in chains]
+        hashing = [fields.number(chain.get("rate_real")) or 0 for chain in chains]
+        boards = [_hottest(chain.get("temp_pcb")) for chain in chains]
+        dies = [_hottest(chain.get("temp_chip")) for chain in chains]
+    else:
+        slots = range(1, MAX_CHAINS + 1)
+        chips = [fields.whole(row.get(f"chain_acn{n}")) or 0 for n in slots]
+        hashing = [fields.number(row.get(f"chain_rate{n}")) or 0 for n in slots]
+        boards = [_hottest(row.get(f"temp_pcb{n}", row.get(f"temp{n}"))) for n in slots]
+        dies = [_hottest(row.get(f"temp_chip{n}", row.get(f"temp2_{n}"))) for n in slots]
+    fans = row.get("fan") if isinstance(row.get("fan"), list) else [row.get(f"fan{n}") for n in range(1, 9)]
+    seen = sum(1 for count in chips if count > 0)
+    return {
+        "boards_total": seen or None,
+        "boards_hashing": sum(1 for rate in hashing if rate > 0) if seen else None,
+        "chips": sum(chips) or None,
+        "board_temps_c": fields.temperatures(boards),
+        "chip_temps_c": fields.temperatures(dies),
+        "fans_rpm": fields.speeds(fans or ()),
+        "board_serials": tuple(sn for chain in chains if (sn := fields.serial(chain.get("sn")))),
+    }
+
+
+def _hottest(raw: object) -> float | None:
+    """The hottest of one board's sensors: a list, "73-45-64-65", or one number."""
+    parts = raw if isinstance(raw, list) else raw.split("-") if isinstance(raw, str) else [raw]
+    return max(fields.temperatures(parts), default=None)

@@ -1,0 +1,168 @@
+"""Canaan's Avalon on 4028: cgminer with nearly everything in one text field, `KEY[value]` after `KEY[value]`.
+
+Power is in PS[..]: slot 4 what the supply gives (`dc_output`), slot 6 what it takes (`wall_measured`), slot 5
+a voltage. Newer firmware repeats slot 6 as WALLPOWER. MPO is a limit.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from agent.miners import fields, rates
+from agent.miners.poll import Ask, Budget, collect
+from agent.readings import PowerOrigin, Reading, State
+from agent.transports.access import Access
+from agent.transports.cgminer import Json
+
+FAMILY = "avalon"
+MAKE = "Canaan"
+GIGA = 1e9  # GHS.. fields
+FIRMWARE_KEYS = ("VERSION", "LVERSION", "CGVERSION", "BVERSION")
+
+_FIELD = re.compile(r"(\w[\w ]*)\[([^\[\]]*)\]")
+_UNIT_KEY = re.compile(r"MM ID\d+(:Summary)?")
+_MODEL_NUMBER = re.compile(r"(\d{3,4})(-\w+)?")
+_WORK_STATES = {"In Work": None, "In Init": State.STARTING, "In Idle": State.IDLE}
+
+
+def recognise(seen: Mapping[str, Json]) -> bool:
+    """True where `version` names the product."""
+    rows = fields.rows(seen.get("version"), "VERSION")
+    return any(str(row.get("PROD", "")).startswith("Avalon") for row in rows)
+
+
+async def read(address: str, access: Access, *, full: bool) -> Reading:
+    """One poll; the API serves one connection at a time."""
+    budget = Budget(access.network.poll_deadline_s)
+
+    def command(name: str) -> Ask:
+        return lambda limit_s: access.ask(address, name, limit_s)
+
+    replies = await collect([("stats", command("stats"))], [], budget)
+    names = ["litestats"] if not _units(replies.got) else []
+    names += ["summary", "pools"] + (["version"] if full else [])
+    await collect(
+        [(name, command(name)) for name in names], ["stats", "litestats", "summary"], budget, replies
+    )
+    return parse(replies.got, time.time_ns() // 1000, full=full, failed=replies.failed)
+
+
+def parse(
+    got: Mapping[str, Json], observed_us: int, *, full: bool = True, failed: Mapping[str, str] | None = None
+) -> Reading:
+    """The reading of replies named stats, litestats, summary, pools and version."""
+    units = _units(got)
+    unit = units[0] if units else {}
+    summary = next(iter(fields.rows(got.get("summary"), "SUMMARY")), {})
+    unknown: dict[str, str] = {}
+    values: dict[str, Any] = _identity(got, unit, unknown) if full else {}
+    values["hashrate_hs"], values["hashrate_window"] = _hashrate(units, summary)
+    values["power_w"], values["power_origin"] = _power(units)
+    if values["power_w"] is None and units:
+        unknown["power_w"] = "PS holds no watts of the input or output side"
+    values["uptime_s"] = fields.uptime(fields.first({**unit, **summary}, "Elapsed"))
+    values["state"] = _state(unit, values["hashrate_hs"], values["hashrate_window"])
+    if values["state"] is State.UNKNOWN:
+        unknown["state"] = "no rate of this moment and no mode was read"
+    values["pools"], pools_reason = fields.pools(got.get("pools"))
+    if pools_reason and "pools" in got:
+        unknown["pools"] = pools_reason
+    boards = [fields.number(word) or 0 for word in unit.get("MGHS", "").split()]
+    values |= {
+        "chip_temps_c": fields.temperatures(unit.get("MTmax", unit.get("TMax", "")).split()),
+        "board_temps_c": fields.temperatures(unit.get(key) for key in ("HBITemp", "HBOTemp")),
+        "fans_rpm": fields.speeds(unit.get(f"Fan{n}") for n in range(1, 5)),
+        "boards_total": len(boards) or None,
+        "chips": fields.whole(unit.get("TA")) or None,
+    }
+    return fields.build(FAMILY, observed_us, values, unknown, full=full, failed=failed)
+
+
+def _units(got: Mapping[str, Json]) -> list[dict[str, str]]:
+    """The text fields of all units at the controller, taken apart."""
+    for name in ("stats", "litestats"):
+        found = [
+            {key.strip(): value.strip() for key, value in _FIELD.findall(raw)}
+            for row in fields.rows(got.get(name), "STATS")
+            for key, raw in row.items()
+            if _UNIT_KEY.fullmatch(key) and isinstance(raw, str) and raw
+        ]
+        if found:
+            return found
+    return []
+
+
+def _identity(got: Mapping[str, Json], unit: Mapping[str, str], unknown: dict[str, str]) -> dict[str, Any]:
+    row = next(iter(fields.rows(got.get("version"), "VERSION")), {})
+    serial = row.get("DNA", unit.get("DNA"))
+    found = {
+        "make": MAKE if row else None,
+        "model": _model(row),
+        "firmware": fields.text(fields.first(row, *FIRMWARE_KEYS)),
+        "mac": fields.mac(row.get("MAC")),
+        "serial": fields.serial(serial),
+    }
+    if found["serial"] is None and serial is not None:
+        unknown["serial"] = "DNA is padding or a placeholder"
+    if found["mac"] is None and "MAC" in row:
+        unknown["mac"] = "the MAC field holds no address of one device"
+    return found
+
+
+def _model(row: Json) -> str | None:
+    """1246-83 is an AvalonMiner 1246; Q is an Avalon Q; Nano3s is an Avalon Nano 3S."""
+    name = fields.text(row.get("MODEL"))
+    if name is None:
+        return fields.text(row.get("PROD"))
+    if number := _MODEL_NUMBER.fullmatch(name):
+        return f"AvalonMiner {number[1]}"
+    spaced = re.sub(r"(?<=[A-Za-z])(\d+)(\w*)", lambda part: f" {part[1]}{part[2].upper()}", name)
+    return f"Avalon {spaced}"
+
+
+def _hashrate(units: list[dict[str, str]], summary: Json) -> tuple[float | None, str | None]:
+    """The present rate of the units, of cgminer, and the mean since start only where neither is there."""
+    present = [fields.number(unit.get("GHSspd")) for unit in units]
+    if units and all(value is not None and value >= 0 for value in present):
+        return sum(value or 0 for value in present) * GIGA, "realtime"
+    for rate in rates.by_window([summary]).get(rates.CURRENT, []):
+        value = fields.number(rate.raw)
+        if value is not None and value >= 0 and rate.label_hs:
+            return value * rate.label_hs, rates.CURRENT
+    means = [fields.number(unit.get("GHSavg")) for unit in units]
+    if units and not any("GHSspd" in unit for unit in units) and all(means):
+        return sum(value or 0 for value in means) * GIGA, rates.SINCE_START
+    return None, None
+
+
+def _power(units: list[dict[str, str]]) -> tuple[float | None, PowerOrigin | None]:
+    """The input side where every unit gives it, else the output side where every unit gives that."""
+    sides: list[tuple[float | None, float | None]] = []
+    for unit in units:
+        slots = unit.get("PS", "").split()
+        output = fields.power(slots[4]) if len(slots) > 4 else None
+        taken = fields.power(slots[6]) if len(slots) > 6 else None
+        if taken is not None and output is not None and taken < output:
+            taken = None  # a supply takes more than it gives: the slots mean something else here
+        sides.append((fields.power(unit.get("WALLPOWER")) or taken, output))
+    for side, origin in ((0, PowerOrigin.WALL_MEASURED), (1, PowerOrigin.DC_OUTPUT)):
+        watts = [pair[side] for pair in sides]
+        if watts and all(watts):
+            return sum(value or 0 for value in watts), origin
+    return None, None
+
+
+def _state(unit: Mapping[str, str], hashrate_hs: float | None, window: str | None) -> State:
+    """SYSTEMSTATU says what it does, SoftOFF whether it was sent to sleep."""
+    work = re.match(r"Work: (In \w+)", unit.get("SYSTEMSTATU", ""))
+    told = _WORK_STATES.get(work[1]) if work else None
+    if told is State.IDLE and (fields.whole(unit.get("SoftOFF")) or 0) > 0:
+        return State.SLEEPING
+    if told is not None:
+        return told
+    if hashrate_hs and (window != rates.SINCE_START or (work and work[1] == "In Work")):
+        return State.MINING
+    return State.IDLE if hashrate_hs == 0 else State.UNKNOWN

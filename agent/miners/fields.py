@@ -1,0 +1,199 @@
+"""Single fields of replies: each function gives the value, or None where the bytes hold none."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agent.readings import Pool, PowerOrigin, ProtocolError, Reading, State
+from agent.transports.cgminer import Json
+
+EXPECTED = (
+    "hashrate_hs",
+    "power_w",
+    "make",
+    "model",
+    "firmware",
+    "mac",
+    "serial",
+    "uptime_s",
+    "state",
+    "pools",
+)
+# A poll without these is a sweep: they change once in months and cost connections to read.
+RARE = ("make", "model", "firmware", "mac", "serial")
+
+# One of these must have been read for a poll to count; maker and state follow from the others.
+_EVIDENCE = ("uptime_s", "power_w", "pools", "mac", "model", "firmware", "chip_temps_c", "board_temps_c")
+
+_PLACEHOLDERS = {"", "n/a", "na", "null", "none", "unknown", "undefined", "-", "--", "(null)"}
+_REPLACED = "\ufffd"  # what the decoder puts where the bytes were no UTF-8
+_PADDING = re.compile(r"0{8,}")  # real serials hold no run of eight zeros, padded ones do at an end
+_COUNTING = "0123456789" * 4  # what a maker's test tool writes where no serial was set
+MAX_POWER_W = 100_000  # five times the largest machine: beyond it a field is something else
+MAX_UPTIME_S = 10 * 365 * 86_400  # a counter beyond ten years is a clock, not an uptime
+
+
+def number(value: object) -> float | None:
+    """A finite number, also one written as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def whole(value: object) -> int | None:
+    """A count: a number of zero or more without a fraction."""
+    found = number(value)
+    return int(found) if found is not None and found >= 0 and found == int(found) else None
+
+
+def flag(value: object) -> bool | None:
+    """True or false, also as 1 or 0 and as text."""
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "1": True, "y": True, "false": False, "0": False, "n": False}.get(
+        str(value).strip().lower()
+    )
+
+
+def text(value: object) -> str | None:
+    """Readable text that says something; placeholders and undecodable bytes are None."""
+    if not isinstance(value, str) or _REPLACED in value:
+        return None
+    found = "".join(sign for sign in value if sign.isprintable()).strip()
+    return None if found.lower() in _PLACEHOLDERS else found
+
+
+def mac(value: object) -> str | None:
+    """A unicast MAC, lower case with colons; None for zeros, broadcast and anything that is not hex."""
+    bare = re.sub(r"[:\-.\s]", "", value) if isinstance(value, str) else ""
+    if not re.fullmatch(r"[0-9a-fA-F]{12}", bare) or set(bare.lower()) <= {"0"} or set(bare.lower()) == {"f"}:
+        return None
+    return ":".join(bare[at : at + 2] for at in range(0, 12, 2)).lower()
+
+
+def serial(value: object) -> str | None:
+    """A serial that tells one unit from another; None for padding and placeholders."""
+    found = text(value)
+    if found is None or len(set(found)) < 3 or (len(found) > 7 and found in _COUNTING):
+        return None
+    padded = _PADDING.match(found) or _PADDING.match(found[::-1])
+    return None if padded else found
+
+
+def power(value: object) -> float | None:
+    """Watts, with or without the unit behind them. A device that answers draws more than 0 W."""
+    if isinstance(value, str):
+        value = re.sub(r"\s*[wW]\s*$", "", value)
+    found = number(value)
+    return found if found is not None and 0 < found <= MAX_POWER_W else None
+
+
+def uptime(value: object) -> int | None:
+    """Whole seconds since start."""
+    found = number(value)
+    return int(found) if found is not None and 0 <= found <= MAX_UPTIME_S else None
+
+
+def temperatures(values: Iterable[object]) -> tuple[float, ...]:
+    """The readings that a working sensor can give (0 stands for a sensor that is not there)."""
+    found = (number(value) for value in values)
+    return tuple(value for value in found if value is not None and 0 < value < 200)
+
+
+def speeds(values: Iterable[object]) -> tuple[int, ...]:
+    """Fan speeds in rpm; 0 is left out, for unused headers report it as well as stopped fans."""
+    found = (number(value) for value in values)
+    return tuple(int(value) for value in found if value is not None and 0 < value < 100_000)
+
+
+def rows(reply: Json | None, key: str) -> list[Json]:
+    """The objects in the list under `key`, or the one object there."""
+    found = (reply or {}).get(key)
+    if isinstance(found, dict):
+        return [found]
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+
+def part(reply: Json | None, key: str) -> Json:
+    """The object under `key`, or an empty one."""
+    found = (reply or {}).get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def first(row: Mapping[str, Any], *keys: str) -> Any:
+    """The value of the first key that is there."""
+    return next((row[key] for key in keys if key in row), None)
+
+
+def pools(reply: Json | None) -> tuple[tuple[Pool, ...], str | None]:
+    """The configured pools of a cgminer `pools` reply, and why some or all could not be read."""
+    if reply is None:
+        return (), "not in the replies"
+    found, broken = [], 0
+    for place, raw in enumerate(rows(reply, "POOLS")):
+        row = {key.lower().replace("_", " "): value for key, value in raw.items()}
+        url, user = row.get("url"), row.get("user")
+        if url == "":
+            continue  # an empty slot
+        if text(url) is None or not isinstance(user, str) or _REPLACED in user:
+            broken += 1
+            continue
+        active = flag(row.get("stratum active"))
+        if text(row.get("status")) in ("Dead", "Disabled"):
+            active = False
+        found.append(
+            Pool(
+                url=str(text(url)),
+                user=user.strip(),
+                active=active,
+                priority=whole(first(row, "priority", "pool", "index")) if row else place,
+                accepted=whole(row.get("accepted")),
+                rejected=whole(row.get("rejected")),
+                stale=whole(row.get("stale")),
+            )
+        )
+    reason = f"{broken} of the pools cannot be read" if broken else None
+    return tuple(found), reason or (None if found else "the device lists no pool")
+
+
+def build(
+    family: str,
+    observed_us: int,
+    values: Mapping[str, Any],
+    unknown: Mapping[str, str],
+    *,
+    full: bool,
+    failed: Mapping[str, str] | None = None,
+) -> Reading:
+    """The reading of the values that were read; every expected field without one gets a reason.
+
+    Replies that parse and hold nothing of the device are no reading: ProtocolError.
+    """
+    if not any(values.get(name) for name in _EVIDENCE) and values.get("hashrate_hs") is None:
+        raise ProtocolError(f"answered, but with nothing that a device of the {family} family says")
+    known = {key: value for key, value in values.items() if value is not None}
+    if known.get("power_w") is None:
+        known.pop("power_origin", None)
+    reasons = dict(unknown)
+    failures = "; ".join(f"{name}: {why}" for name, why in (failed or {}).items())
+    for name in EXPECTED:
+        missing = known.get(name) in (None, (), State.UNKNOWN)
+        if not missing:
+            continue
+        if not full and name in RARE:
+            reasons.setdefault(name, "not asked in a sweep")
+        reasons.setdefault(name, f"not in the replies ({failures})" if failures else "not in the replies")
+    return Reading(observed_us=observed_us, family=family, unknown=reasons, **known)
+
+
+def measured(watts: object, origin: PowerOrigin) -> tuple[float | None, PowerOrigin | None]:
+    """The watts with their origin, or neither."""
+    found = power(watts)
+    return (found, origin) if found is not None else (None, None)

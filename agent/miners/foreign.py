@@ -1,0 +1,226 @@
+"""Everything without a driver of ours, through pyasic, within our deadline and with its guesses undone.
+
+pyasic says "mining" of a device it could not read, sums boards it did not see, and drops where its watts come
+from. Only what its raw data holds is kept. What nearly all of these firmwares answer on 4028 as well (rate,
+uptime, pools) is read there, because it is nearer to the device. pyasic is imported when first needed
+(58 MiB, 0.7 s) and is never asked to write anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Coroutine, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from agent.miners import fields, rates
+from agent.miners.poll import Ask, Budget, Replies, collect
+from agent.readings import (
+    DeviceError,
+    DeviceTimeout,
+    Pool,
+    PowerOrigin,
+    ProtocolError,
+    Reading,
+    State,
+    Unsupported,
+)
+from agent.transports.access import Access
+from agent.transports.cgminer import Json
+from agent.transports.network import Network
+
+FAMILY = "foreign"
+
+# Replies that show at once that no native driver is meant.
+_MARKS = (
+    "boser",
+    "bosminer",
+    "luxminer",
+    "vnish",
+    "hiveon",
+    "avalon",
+    "innominer",
+    "gcminer",
+    "kaonsu",
+    "rwglr",
+)
+_MAKERS = {"AntMiner": "Bitmain", "WhatsMiner": "MicroBT"}
+_NATIVE_MAKES = ("AntMiner", "WhatsMiner", "AvalonMiner", "BitAxe")
+_FULL = ("wattage", "fans", "uptime", "hashrate", "pools", "mac", "serial_number", "fw_ver", "hostname")
+_SWEEP = ("wattage", "fans", "uptime", "hashrate", "pools")
+
+# Where pyasic's watts come from, by firmware. Braiins: approximated_consumption of the tuning model.
+# ePIC: Input Power, which it gives for supplies without metering too. LuxOS and VNish tell the origin beside
+# the figure and pyasic drops it, so theirs are read here; everybody else's are not used.
+_ORIGINS = {
+    "BOS+": PowerOrigin.FIRMWARE_ESTIMATED,
+    "ePIC": PowerOrigin.FIRMWARE_ESTIMATED,
+}
+# How the version number that pyasic leaves is named; of other firmware it is a part, or that of cgminer.
+_VERSIONS = {"LuxOS": "LuxOS {}", "VNish": "VNish {}"}
+
+
+def recognise(seen: Mapping[str, Json]) -> bool:
+    """True where a reply names other firmware."""
+    text = " ".join(str(reply) for reply in seen.values()).lower()
+    return any(mark in text for mark in _MARKS)
+
+
+async def identify(address: str, access: Access) -> bool:
+    """True where pyasic knows the device, and not as one that a driver of ours should have known."""
+    try:
+        miner = await _find(address, access.network)
+    except Unsupported:
+        return False
+    return not (str(miner.firmware) == "Stock" and str(miner.make) in _NATIVE_MAKES)
+
+
+async def read(address: str, access: Access, *, full: bool) -> Reading:
+    """One poll: pyasic's raw data, and what the device answers on 4028."""
+    miner = await _find(address, access.network)
+    wanted = list(_FULL if full else _SWEEP)
+    data = await _bounded(miner.get_data(include=wanted), access.network)
+    replies = await _ask_beside(address, access, str(data.firmware))
+    return parse(data, replies.got, time.time_ns() // 1000, full=full)
+
+
+async def _ask_beside(address: str, access: Access, firmware: str) -> Replies:
+    def command(name: str) -> Ask:
+        return lambda limit_s: access.ask(address, name, limit_s)
+
+    steps = [(name, command(name)) for name in ("summary", "pools")]
+    if firmware == "LuxOS":
+        steps.append(("power", command("power")))
+    if firmware == "VNish":
+        steps.append(("vnish", lambda limit_s: access.get(address, "/api/v1/summary", limit_s)))
+    replies = Replies()
+    try:
+        await collect(steps, [], Budget(access.network.poll_deadline_s), replies)
+    except DeviceError as error:  # 4028 is closed on some: pyasic's own answers stand alone
+        replies.failed["summary"] = str(error)
+    return replies
+
+
+def parse(data: Any, got: Mapping[str, Json], observed_us: int, *, full: bool = True) -> Reading:
+    """The reading of pyasic's MinerData and the replies named summary, pools, power and vnish."""
+    make, firmware = str(data.make or ""), str(data.firmware or "")
+    row = next(iter(fields.rows(got.get("summary"), "SUMMARY")), {})
+    unknown: dict[str, str] = {}
+    values: dict[str, Any] = {
+        "make": _MAKERS.get(make, make) or None,
+        "model": _model(make, fields.text(data.model)),
+        "mac": fields.mac(data.mac),
+        "serial": fields.serial(data.serial_number),
+        "hostname": fields.text(data.hostname),
+        "uptime_s": fields.uptime(row.get("Elapsed", data.uptime)),
+        "fans_rpm": fields.speeds(fan.speed for fan in data.fans or ()),
+        "pools": fields.pools(got.get("pools"))[0] or _pools(data),
+    }
+    if version := fields.text(data.fw_ver):
+        named = _VERSIONS.get(firmware)
+        values["firmware"] = named.format(version) if named else None
+        unknown |= {} if named else {"firmware": f"only a part of it was read: {version}"}
+    values["hashrate_hs"], values["hashrate_window"] = _hashrate(row, data)
+    values["power_w"], values["power_origin"] = _power(data, got, firmware)
+    if data.wattage and values["power_w"] is None:
+        unknown["power_w"] = "a figure of unknown origin was given, it is not used"
+    values |= {} if _was_heard(data, got) else {"model": None, "make": None}
+    values["state"] = State.MINING if values["hashrate_hs"] else State.UNKNOWN
+    if values["state"] is State.UNKNOWN:
+        unknown["state"] = "no rate above zero was read, and pyasic's own guess is none"
+    return fields.build(FAMILY, observed_us, values, unknown, full=full)
+
+
+def _was_heard(data: Any, got: Mapping[str, Json]) -> bool:
+    """False where pyasic knows the device by an earlier poll only: its model is then nothing that was read."""
+    return bool(got) or any((data.raw_hashrate, data.uptime, data.mac, data.wattage, data.pools))
+
+
+def _model(make: str, name: str | None) -> str | None:
+    """The name a person would use: pyasic drops Bitmain's product name and keeps MicroBT's variant."""
+    if name is None:
+        return None
+    if make == "AntMiner":
+        return name if name.startswith("Antminer") else f"Antminer {name}"
+    if make == "WhatsMiner":
+        return name.split(" ")[0]
+    return name
+
+
+def _hashrate(row: Json, data: Any) -> tuple[float | None, str | None]:
+    written = rates.by_window([row])
+    for window in rates.WINDOWS[:-1]:  # a mean since start says nothing of now
+        for rate in written.get(window, []):
+            value = fields.number(rate.raw)
+            if value is not None and value >= 0 and rate.label_hs:
+                return value * rate.label_hs, window
+    if data.raw_hashrate is None:
+        return None, None
+    # `float()` gives the figure in the unit it stands in; zero is also what pyasic makes of nothing
+    value = fields.number(float(data.raw_hashrate.into(type(data.raw_hashrate.unit).H)))
+    return (value, "not stated") if value and value > 0 else (None, None)
+
+
+def _power(data: Any, got: Mapping[str, Json], firmware: str) -> tuple[float | None, PowerOrigin | None]:
+    for row in fields.rows(got.get("power"), "POWER"):
+        metered = row.get("PSU") is True
+        origin = PowerOrigin.PSU_MEASURED if metered else PowerOrigin.FIRMWARE_ESTIMATED
+        return fields.measured(row.get("Watts"), origin)
+    if board := fields.part(got.get("vnish"), "miner"):
+        metering = fields.part(board, "psu").get("psu_power_metering")
+        if isinstance(metering, bool):
+            origin = PowerOrigin.PSU_MEASURED if metering else PowerOrigin.FIRMWARE_ESTIMATED
+            return fields.measured(board.get("power_usage", board.get("power_consumption")), origin)
+    known = _ORIGINS.get(firmware)
+    return fields.measured(data.wattage, known) if known else (None, None)
+
+
+def _pools(data: Any) -> tuple[Pool, ...]:
+    return tuple(
+        Pool(str(pool.url), pool.user, pool.active, pool.index, pool.accepted, pool.rejected)
+        for pool in data.pools or ()
+        if pool.url is not None and isinstance(pool.user, str)
+    )
+
+
+async def _find(address: str, network: Network) -> Any:
+    """pyasic's object for the device; Unsupported where it knows none."""
+    if (network.cgminer_port, network.http_port) != (4028, 80):
+        raise Unsupported("no driver knows it (and pyasic cannot look behind moved ports)")
+    miner = await _bounded(_pyasic().get_miner(address), network)
+    if miner is None:
+        raise Unsupported("answered, but no driver knows it")
+    return miner
+
+
+async def _bounded(work: Coroutine[Any, Any, Any], network: Network) -> Any:
+    try:
+        return await asyncio.wait_for(work, network.foreign_deadline_s)
+    except TimeoutError as error:
+        raise DeviceTimeout(f"pyasic: nothing within {network.foreign_deadline_s:g} s") from error
+    except Exception as error:
+        raise ProtocolError(f"pyasic: {type(error).__name__}: {error}") from error
+
+
+@cache
+def _pyasic() -> Any:
+    """The library, its hands off our logging: it logs through the root logger and sets its level."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        library = import_module("pyasic")
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    quiet = logging.getLogger("pyasic")
+    quiet.setLevel(logging.CRITICAL)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("pyasic") and getattr(module, "logger", None) is root:
+            vars(module)["logger"] = quiet  # every module keeps its own name for the root logger
+    warnings.filterwarnings("ignore", module=r"pyasic\b")
+    return library

@@ -1,0 +1,133 @@
+"""Which driver reads which device: a family is a row, identification asks the cheapest first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.miners import antminer, avalon, axeos, foreign, whatsminer, whatsminer_v3
+from agent.miners.poll import Budget
+from agent.readings import (
+    AuthError,
+    DeviceError,
+    DeviceTimeout,
+    ProtocolError,
+    Reading,
+    Unreachable,
+    Unsupported,
+)
+from agent.transports import cgminer
+from agent.transports import whatsminer_v3 as whatsminer_v3_tcp
+from agent.transports.access import Access
+from agent.transports.cgminer import Json
+
+
+class Read(Protocol):
+    """One poll of one device; raises DeviceError only."""
+
+    def __call__(self, address: str, access: Access, *, full: bool) -> Awaitable[Reading]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One firmware family: its name, how its replies are told, how it is read."""
+
+    name: str
+    recognise: Callable[[Mapping[str, Json]], bool]
+    read: Read
+
+
+FAMILIES = (
+    Family(antminer.FAMILY, antminer.recognise, antminer.read),
+    Family(whatsminer.FAMILY, whatsminer.recognise, whatsminer.read),
+    Family(whatsminer_v3.FAMILY, whatsminer_v3.recognise, whatsminer_v3.read),
+    Family(avalon.FAMILY, avalon.recognise, avalon.read),
+    Family(axeos.FAMILY, axeos.recognise, axeos.read),
+    Family(foreign.FAMILY, foreign.recognise, foreign.read),  # last: it takes what the others leave
+)
+BY_NAME: Mapping[str, Family] = {family.name: family for family in FAMILIES}
+
+# In turn until a family knows the replies: nearly every device is told by the first.
+COMMANDS = ("version", "get_version", "stats", "devdetails")
+
+
+async def read(address: str, family: str, access: Access, *, full: bool = True) -> Reading:
+    """One poll within the family's deadline: all fields, or with `full=False` only those that change."""
+    limit_s = (
+        access.network.foreign_deadline_s if family == foreign.FAMILY else access.network.poll_deadline_s
+    )
+    try:
+        async with asyncio.timeout(limit_s):
+            return await BY_NAME[family].read(address, access, full=full)
+    except TimeoutError as error:
+        raise DeviceTimeout(f"no reading within {limit_s:g} s") from error
+
+
+async def identify(address: str, access: Access) -> str:
+    """The name of the family that answers at the address; DeviceError where none does."""
+    budget = Budget(access.network.poll_deadline_s)
+    problems: list[DeviceError] = []
+    seen: dict[str, Json] = {}
+    for probe in (_probe_cgminer, _probe_web, _probe_v3):
+        try:
+            await probe(address, access, budget, seen)
+        except DeviceError as error:
+            problems.append(error)
+        if family := _known(seen):
+            return family
+    if not seen and all(isinstance(problem, Unreachable) for problem in problems):
+        raise problems[0]
+    # What kept silent or answered with garbage would hold pyasic as well, or break it.
+    if problem := next((problem for problem in problems if isinstance(problem, DeviceTimeout)), None):
+        raise problem
+    if not seen and isinstance(problems[0], ProtocolError):
+        raise problems[0]
+    if await foreign.identify(address, access):
+        return foreign.FAMILY
+    raise _most_telling(problems)
+
+
+def _known(seen: Mapping[str, Json]) -> str | None:
+    return next((family.name for family in FAMILIES if family.recognise(seen)), None)
+
+
+async def _probe_cgminer(address: str, access: Access, budget: Budget, seen: dict[str, Json]) -> None:
+    """Ask 4028 in turn; a refusal is a reply too, for it may say who refuses."""
+    for command in COMMANDS:
+        limit_s = budget.left_s() / 2  # the other half is for the web
+        reply = await cgminer.ask_unchecked(
+            address, {"command": command}, access.network, deadline_s=max(limit_s, 0.1)
+        )
+        seen[command] = reply
+        if _known(seen):
+            return
+    cgminer.checked(reply)
+
+
+async def _probe_web(address: str, access: Access, budget: Budget, seen: dict[str, Json]) -> None:
+    """Ask the page of AxeOS, then the one of an Antminer whose 4028 is closed."""
+    try:
+        seen["info"] = await access.get(address, axeos.SYSTEM_INFO, max(budget.left_s() / 2, 0.1))
+    except (AuthError, Unsupported):
+        digest = access.credentials.of(antminer.FAMILY)
+        seen["system_info"] = await access.get(
+            address, antminer.SYSTEM_INFO, max(budget.left_s(), 0.1), digest
+        )
+
+
+async def _probe_v3(address: str, access: Access, budget: Budget, seen: dict[str, Json]) -> None:
+    """Ask 4433, where WhatsMiner's API 3 is."""
+    seen["v3_info"] = await whatsminer_v3_tcp.ask(
+        address, whatsminer_v3.INFO, None, access.network, deadline_s=max(budget.left_s(), 0.1)
+    )
+
+
+def _most_telling(problems: list[DeviceError]) -> DeviceError:
+    """A refusal says more than a closed port."""
+    told = [problem for problem in problems if not isinstance(problem, Unreachable)]
+    return next(
+        (problem for problem in told if isinstance(problem, AuthError)),
+        told[0] if told else Unsupported("answered, but no driver knows it"),
+    )

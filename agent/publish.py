@@ -1,0 +1,198 @@
+"""Sends the spool to the collector over MQTT: go-back-N against the collector's own acknowledgements.
+
+The broker is trusted for nothing (it may acknowledge and then lose): what counts is the retained `ack` topic.
+The publisher keeps at most WINDOW batches beyond the last confirmed one under way; where no confirmation
+comes for RESEND_S, or the collector says again where it stands, it goes back and sends from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent import wire
+from agent.config import MqttSection
+from agent.spool import Author, Spool
+
+log = logging.getLogger("hashledger.publish")
+
+WINDOW = 50  # 20 to 100 under way gave paho its best rate; 1,000 halved it
+RESEND_S = 10.0  # a collector commits within a second; ten say the broker or it has forgotten
+FIRST_ACK_S = 3.0  # a retained ack comes at once; without one the collector has never heard of us
+KEEPALIVE_S = 30
+
+
+class Publisher:
+    """One MQTT connection of one agent; `start`, then `wake` after every append; `stop` says goodbye."""
+
+    def __init__(self, spool: Spool, author: Author, settings: MqttSection) -> None:
+        self._spool = spool
+        self._settings = settings
+        self._topics = {
+            leaf: wire.topic(author.org, author.site, author.agent, leaf)
+            for leaf in ("batch", "status", "ack")
+        }
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._paused = False
+        self._connected_s: float | None = None  # monotonic
+        self._ack: wire.Ack | None = None  # newest, not yet looked at
+        self._acked_seq = -1  # -1: unknown until the first ack of this connection
+        self._next_seq = 1
+        self._progress_s = 0.0
+        self._client = self._make_client(author)
+        self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
+
+    @property
+    def connected(self) -> bool:
+        return self._connected_s is not None
+
+    def start(self) -> None:
+        """Connect in the background, for as long as it takes (retry with backoff)."""
+        self._client.connect_async(self._settings.host, self._settings.port, KEEPALIVE_S)
+        self._client.loop_start()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        with self._wake:
+            self._wake.notify()
+
+    def stop(self, drain_s: float = 0.0) -> bool:
+        """Wait up to `drain_s` for the spool to be confirmed, then disconnect; True if all is confirmed."""
+        until_s = time.monotonic() + drain_s
+        while (waiting := self._spool.depth().waiting) and time.monotonic() < until_s:
+            time.sleep(0.05)
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join(timeout=5)
+        if self.connected:
+            self._client.publish(self._topics["status"], b"stopped", qos=1, retain=True).wait_for_publish(2)
+        self._client.disconnect()
+        self._client.loop_stop()
+        return not waiting
+
+    def pause(self) -> None:
+        """Cut the uplink (a rehearsal's outage); the spool goes on filling."""
+        self._paused = True
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def resume(self) -> None:
+        """The uplink is back."""
+        self._paused = False
+        self._client.connect_async(self._settings.host, self._settings.port, KEEPALIVE_S)
+        self._client.loop_start()
+
+    # ---- the network thread: notes what happened, decides nothing
+
+    def _make_client(self, author: Author) -> mqtt.Client:
+        settings = self._settings
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"hashledger-{author.org}-{author.site}-{author.agent}",
+            clean_session=True,  # nothing in the broker's memory is relied upon
+        )
+        client.max_inflight_messages_set(WINDOW)
+        client.reconnect_delay_set(min_delay=1, max_delay=60)
+        client.will_set(self._topics["status"], b"dead", qos=1, retain=True)
+        if settings.username is not None:
+            password = settings.password_file.read_text().strip() if settings.password_file else None
+            client.username_pw_set(settings.username, password)
+        if settings.ca_file is not None:
+            certificate = str(settings.client_cert_file) if settings.client_cert_file else None
+            key = str(settings.client_key_file) if settings.client_key_file else None
+            client.tls_set(str(settings.ca_file), certificate, key)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        return client
+
+    def _on_connect(
+        self, client: mqtt.Client, _user: object, _flags: object, reason: ReasonCode, _more: object
+    ) -> None:
+        if reason.is_failure:
+            log.warning("broker %s:%d refuses: %s", self._settings.host, self._settings.port, reason)
+            return
+        client.subscribe(self._topics["ack"], qos=1)
+        client.publish(self._topics["status"], b"alive", qos=1, retain=True)
+        with self._wake:
+            self._connected_s = time.monotonic()
+            self._acked_seq = -1
+            self._ack = None
+            self._wake.notify()
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _user: object, _flags: object, reason: ReasonCode, _more: object
+    ) -> None:
+        if not (self._stopping or self._paused):
+            log.warning("broker %s:%d: connection lost: %s", self._settings.host, self._settings.port, reason)
+        with self._wake:
+            self._connected_s = None
+
+    def _on_message(self, _client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:
+        try:
+            ack = wire.decode_ack(bytes(message.payload))
+        except wire.WireError as error:
+            log.warning("ack topic: %s", error)
+            return
+        with self._wake:
+            self._ack = ack
+            self._wake.notify()
+
+    # ---- the sending thread
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                if self._ack is None:
+                    self._wake.wait(timeout=0.5)
+                if self._stopping:
+                    return
+                ack, self._ack = self._ack, None
+                connected_s = self._connected_s
+            if ack is not None:
+                self._take(ack)
+            if connected_s is not None:
+                self._send(connected_s)
+
+    def _take(self, ack: wire.Ack) -> None:
+        if not self._spool.acknowledge(ack.seq, ack.hash):
+            log.error("the collector confirms batch %d with a hash that is not ours: ignored", ack.seq)
+            return
+        if ack.seq <= self._acked_seq or self._acked_seq < 0:
+            # Said again, or first word on this connection: everything after it has to be sent (again).
+            self._next_seq = ack.seq + 1
+        self._acked_seq = ack.seq
+        self._next_seq = max(self._next_seq, ack.seq + 1)
+        self._progress_s = time.monotonic()
+
+    def _send(self, connected_s: float) -> None:
+        now_s = time.monotonic()
+        if self._acked_seq < 0:
+            if now_s - connected_s < FIRST_ACK_S:
+                return
+            self._acked_seq = self._spool.depth().acked_seq
+            self._next_seq = self._acked_seq + 1
+            self._progress_s = now_s
+        under_way = self._next_seq - 1 - self._acked_seq
+        if under_way and now_s - self._progress_s > RESEND_S:
+            log.warning(
+                "no confirmation for %d batches: sending again from %d", under_way, self._acked_seq + 1
+            )
+            self._next_seq = self._acked_seq + 1
+            self._progress_s = now_s
+            under_way = 0
+        for seq, packet in self._spool.packets(self._next_seq, max(0, WINDOW - under_way)):
+            if self._client.publish(self._topics["batch"], packet, qos=1).rc != mqtt.MQTT_ERR_SUCCESS:
+                return
+            if not under_way:
+                self._progress_s = now_s
+                under_way = 1
+            self._next_seq = seq + 1

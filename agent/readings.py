@@ -1,0 +1,147 @@
+"""What a device said: the one result type of every driver, native or foreign.
+
+Units at this edge and nowhere else: H/s, W, degrees Celsius, rpm, seconds, microseconds UTC.
+A value that was not read is None and has its reason in `Reading.unknown`; it is never 0 or True.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+
+from stdnum import bitcoin
+
+
+class PowerOrigin(StrEnum):
+    """Where in the chain a watt was taken; the origin travels into every total."""
+
+    METER = "meter"
+    WALL_MEASURED = "wall_measured"
+    PSU_MEASURED = "psu_measured"
+    DC_OUTPUT = "dc_output"
+    FIRMWARE_ESTIMATED = "firmware_estimated"
+    NAMEPLATE = "nameplate"
+
+
+class State(StrEnum):
+    """What the device was doing when it was read."""
+
+    MINING = "mining"
+    IDLE = "idle"
+    SLEEPING = "sleeping"
+    STARTING = "starting"
+    OVERHEAT = "overheat"
+    FAULT = "fault"
+    UNKNOWN = "unknown"
+
+
+class FailureKind(StrEnum):
+    """Why one poll gave no reading."""
+
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    AUTH = "auth"
+    PROTOCOL = "protocol"
+    UNSUPPORTED = "unsupported"
+
+
+class DeviceError(Exception):
+    """A poll failed; the sweep catches this tree alone and records a failure of `kind`."""
+
+    kind = FailureKind.PROTOCOL
+
+
+class Unreachable(DeviceError):
+    """Nothing accepts a connection at the address."""
+
+    kind = FailureKind.UNREACHABLE
+
+
+class DeviceTimeout(DeviceError):
+    """Connected, but no whole answer within the deadline."""
+
+    kind = FailureKind.TIMEOUT
+
+
+class AuthError(DeviceError):
+    """The device refused the credentials or the command."""
+
+    kind = FailureKind.AUTH
+
+
+class ProtocolError(DeviceError):
+    """Answered with something that is not the protocol."""
+
+    kind = FailureKind.PROTOCOL
+
+
+class Unsupported(DeviceError):
+    """Answered, but no driver knows it."""
+
+    kind = FailureKind.UNSUPPORTED
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One configured pool as the device reports it; `active`: work comes from it now."""
+
+    url: str
+    user: str
+    active: bool | None
+    priority: int | None = None
+    accepted: int | None = None
+    rejected: int | None = None
+    stale: int | None = None
+
+    @property
+    def payout_address(self) -> str | None:
+        """The valid bitcoin address in the user string (`address` or `address.worker`), or None."""
+        return payout_address(self.user)
+
+
+@lru_cache(maxsize=4096)  # a farm has few users and many readings; the checksum costs more than the look-up
+def payout_address(user: str) -> str | None:
+    """The bitcoin payout address in a pool user (checksum verified), or None for an account name."""
+    candidate = user.split(".", 1)[0].strip()
+    return bitcoin.compact(candidate) if bitcoin.is_valid(candidate) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything one poll learnt of one device; `unknown` maps field name -> reason it was not read."""
+
+    observed_us: int
+    family: str
+    hashrate_hs: float | None = None
+    hashrate_window: str | None = None
+    power_w: float | None = None
+    power_origin: PowerOrigin | None = None
+    make: str | None = None
+    model: str | None = None
+    firmware: str | None = None
+    mac: str | None = None
+    serial: str | None = None
+    hostname: str | None = None
+    uptime_s: int | None = None
+    state: State = State.UNKNOWN
+    board_temps_c: tuple[float, ...] = ()
+    chip_temps_c: tuple[float, ...] = ()
+    fans_rpm: tuple[int, ...] = ()
+    pools: tuple[Pool, ...] = ()
+    board_serials: tuple[str, ...] = ()
+    psu_serial: str | None = None
+    boards_total: int | None = None
+    boards_hashing: int | None = None
+    chips: int | None = None
+    unknown: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One poll of one device that gave no reading."""
+
+    observed_us: int
+    kind: FailureKind
+    detail: str

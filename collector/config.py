@@ -1,0 +1,275 @@
+"""The collector's TOML: read, checked and turned into values; all mistakes are told at once."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import ipaddress
+import tomllib
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+)
+
+from agent.wire import check_name
+from collector.sources.declared import read_declared
+from reporting.facts import DeclaredDevice, Filer, Investment, Operator, Site
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class ConfigError(Exception):
+    """Mistakes in what a person wrote; each problem names file and key and says what would be right."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def _zone(text: str) -> str:
+    try:
+        zone = ZoneInfo(text)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError("unknown time zone; write an IANA name such as Asia/Irkutsk") from error
+    offset = datetime(2026, 1, 1, tzinfo=UTC).astimezone(zone).utcoffset()
+    if offset is None or offset % timedelta(minutes=30):
+        raise ValueError(
+            "its offset is no multiple of 30 minutes: the ledger's half-hours cannot tile its days"
+        )
+    return text
+
+
+def _public_key(text: object) -> bytes:
+    try:
+        key = base64.b64decode(str(text), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("not base64; the agent prints its public key when it enrols") from error
+    if len(key) != 32:
+        raise ValueError(f"{len(key)} bytes; an Ed25519 public key has 32, as base64 44 characters")
+    return key
+
+
+def _address(text: object) -> tuple[str, int]:
+    host, colon, port = str(text).rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 <= int(port) < 65536:
+        raise ValueError("write HOST:PORT, such as 127.0.0.1:9465")
+    return host.strip("[]"), int(port)
+
+
+_Name = Annotated[str, AfterValidator(check_name)]
+_Text = Annotated[str, Field(min_length=1)]
+
+
+def _section_of(kind: type) -> Any:
+    # A reporting dataclass as a section: same keys and types, unknown keys forbidden.
+    hints = typing.get_type_hints(kind)
+    fields: dict[str, Any] = {
+        field.name: (hints[field.name], ... if field.default is dataclasses.MISSING else field.default)
+        for field in dataclasses.fields(kind)
+    }
+    return create_model(kind.__name__, __config__=_STRICT, **fields)
+
+
+class _Collector(BaseModel):
+    model_config = _STRICT
+    org: _Name
+    state_dir: Path
+    metrics: Annotated[tuple[str, int], BeforeValidator(_address)] = ("127.0.0.1", 9465)
+
+
+class Mqtt(BaseModel):
+    """How to reach the broker; `embedded`: run one of our own, on loopback."""
+
+    model_config = _STRICT
+    host: _Text = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 1883
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    client_cert_file: Path | None = None
+    client_key_file: Path | None = None
+    embedded: bool = False
+
+
+class _Agent(BaseModel):
+    model_config = _STRICT
+    site: _Name
+    name: _Name
+    public_key: Annotated[bytes, BeforeValidator(_public_key)]
+
+
+class _Site(BaseModel):
+    model_config = _STRICT
+    name: _Text
+    country: Annotated[str, Field(pattern=r"^[a-z]{2}$")]
+    zone: Annotated[str, AfterValidator(_zone)]
+    region: str | None = None
+    province: str | None = None
+    city: str | None = None
+    address: str | None = None
+    postal_code: str | None = None
+    warehouse_id: str | None = None
+    devices: Path | None = None
+    filer: _section_of(Filer) | None = None  # type: ignore[valid-type]  # a model made at run time
+    operator: _section_of(Operator) | None = None  # type: ignore[valid-type]  # likewise
+    investment: _section_of(Investment) | None = None  # type: ignore[valid-type]  # likewise
+
+
+class _File(BaseModel):
+    model_config = _STRICT
+    collector: _Collector
+    mqtt: Mqtt = Mqtt()
+    agent: list[_Agent] = []
+    site: dict[_Name, _Site] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class SiteConfig:
+    """What is declared of one site."""
+
+    site: Site
+    filer: Filer | None
+    investment: Investment | None
+    declared: tuple[DeclaredDevice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration; `agents` maps (site, agent) to its public key."""
+
+    path: Path
+    org: str
+    state_dir: Path
+    metrics: tuple[str, int]
+    mqtt: Mqtt
+    agents: dict[tuple[str, str], bytes]
+    sites: dict[str, SiteConfig]
+
+    @property
+    def journal_dir(self) -> Path:
+        return self.state_dir / "journal"
+
+    @property
+    def ledger_path(self) -> Path:
+        return self.state_dir / "ledger.sqlite3"
+
+    @property
+    def statements_dir(self) -> Path:
+        return self.state_dir / "statements"
+
+
+def load(path: Path) -> Config:
+    """The configuration in a file; ConfigError with every mistake in it."""
+    try:
+        content = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
+    except OSError as error:
+        raise ConfigError(
+            [f"{path}: {error.strerror}; `hashledger collector init` writes a sample"]
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: not TOML: {error}"]) from error
+    try:
+        file = _File.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError([f"{path}: {text}" for text in _problems(error)]) from error
+    base = path.resolve().parent
+    problems: list[str] = []
+    declared: dict[str, tuple[DeclaredDevice, ...]] = {}
+    for name, site in file.site.items():
+        declared[name] = ()
+        if site.devices is not None:
+            declared[name], wrong = read_declared(base / site.devices)
+            problems += [f"{path}: site.{name}.devices: {text}" for text in wrong]
+    mqtt = file.mqtt.model_copy(
+        update={key: base / value for key, value in file.mqtt if isinstance(value, Path)}
+    )
+    problems += [f"{path}: {text}" for text in (*_mqtt_problems(mqtt), *_agent_problems(file))]
+    if problems:
+        raise ConfigError(problems)
+    return Config(
+        path=path,
+        org=file.collector.org,
+        state_dir=base / file.collector.state_dir,
+        metrics=file.collector.metrics,
+        mqtt=mqtt,
+        agents={(agent.site, agent.name): agent.public_key for agent in file.agent},
+        sites={
+            name: _site_config(file.collector.org, name, site, declared[name])
+            for name, site in file.site.items()
+        },
+    )
+
+
+def _site_config(org: str, name: str, site: _Site, declared: tuple[DeclaredDevice, ...]) -> SiteConfig:
+    where = site.model_dump(exclude={"devices", "filer", "operator", "investment"})
+    operator = None if site.operator is None else Operator(**site.operator.model_dump())
+    return SiteConfig(
+        site=Site(org=org, site=name, operator=operator, **where),
+        filer=None if site.filer is None else Filer(**site.filer.model_dump()),
+        investment=None if site.investment is None else Investment(**site.investment.model_dump()),
+        declared=declared,
+    )
+
+
+def _mqtt_problems(mqtt: Mqtt) -> Iterator[str]:
+    for key, value in mqtt:
+        if isinstance(value, Path) and not value.is_file():
+            yield f"mqtt.{key}: {value} is no file"
+    if (mqtt.client_cert_file is None) != (mqtt.client_key_file is None):
+        yield "mqtt: client_cert_file and client_key_file go together"
+    if mqtt.embedded and not _is_loopback(mqtt.host):
+        yield f"mqtt.host: {mqtt.host}; the embedded broker is for loopback only: 127.0.0.1"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _agent_problems(file: _File) -> Iterator[str]:
+    seen: set[tuple[str, str]] = set()
+    for n, agent in enumerate(file.agent):
+        if agent.site not in file.site:
+            yield f"agent[{n}].site: {agent.site} has no section [site.{agent.site}]"
+        if (agent.site, agent.name) in seen:
+            yield f"agent[{n}]: {agent.site}/{agent.name} is enrolled twice"
+        seen.add((agent.site, agent.name))
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    for item in error.errors():
+        loc = tuple(part for part in item["loc"] if part != "[key]")
+        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+        if item["type"] == "extra_forbidden":
+            yield f"{key}: unknown key; known here: {', '.join(_known_keys(loc[:-1]))}"
+        elif item["type"] == "missing":
+            yield f"{key}: is missing"
+        else:
+            yield f"{key}: {item['msg'].removeprefix('Value error, ')} (given: {item['input']!r})"
+
+
+def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
+    model: Any = _File
+    for part in loc:
+        if isinstance(part, str) and part in model.model_fields:
+            hint = model.model_fields[part].annotation
+            found = [kind for kind in (hint, *typing.get_args(hint)) if hasattr(kind, "model_fields")]
+            model = found[0] if found else model
+    return list(model.model_fields)

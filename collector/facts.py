@@ -1,0 +1,290 @@
+"""PeriodFacts out of the ledger: read-only, one snapshot, beside a collector that runs."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, and_, func, select
+
+from collector.config import Config, ConfigError, SiteConfig
+from collector.ledger.energy import HALF_HOUR_US, bound_wh, rated_mw
+from collector.store import Store, schema
+from reporting.facts import (
+    AddressKind,
+    BatchRange,
+    DeclaredDevice,
+    DeviceFacts,
+    PeriodFacts,
+    Receipt,
+    SiteEnergy,
+)
+from reporting.period import Period, local_text
+
+_S = 1_000_000
+
+
+def period_facts(store: Store, config: Config, site: str, period_text: str, now_us: int) -> PeriodFacts:
+    """The facts of a site and period as the ledger has them now; ConfigError where site or filer is undeclared."""
+    declared = config.sites.get(site)
+    if declared is None:
+        raise ConfigError(
+            [f"{config.path}: no section [site.{site}]; known: {', '.join(config.sites) or 'none'}"]
+        )
+    if declared.filer is None:
+        raise ConfigError([f"{config.path}: site.{site}.filer: is missing; a filing needs to know who files"])
+    period = Period.parse(period_text, declared.site.zone)
+    if period.start_us % HALF_HOUR_US or period.end_us % HALF_HOUR_US:
+        raise ConfigError(
+            [f"{config.path}: site.{site}.zone: {period_text} does not begin on a half-hour there"]
+        )
+    with store.read() as connection:
+        view = _View(connection, config.org, site, period)
+        evidence, batches_synthetic = view.evidence()
+        covered_until_us = view.covered_until_us([name for where, name in config.agents if where == site])
+        horizon_us = period.end_us if now_us >= period.end_us else (covered_until_us or period.start_us)
+        devices, device_notes = _devices(view, declared.declared, horizon_us)
+        receipts, receipts_synthetic = view.receipts()
+        energy = _site_energy(devices, view.peak())
+        devices_synthetic = view.any_device_synthetic([device.device for device in devices])
+    return PeriodFacts(
+        site=declared.site,
+        filer=declared.filer,
+        period=period_text,
+        start_us=period.start_us,
+        end_us=period.end_us,
+        taken_us=now_us,
+        synthetic=batches_synthetic or receipts_synthetic or devices_synthetic,
+        software=software(),
+        tzdata=tzdata(declared.site.zone),
+        energy=energy,
+        devices=devices,
+        receipts=receipts,
+        evidence=evidence,
+        investment=declared.investment,
+        covered_until_us=covered_until_us,
+        notes=[*_period_notes(declared, devices, covered_until_us, period, now_us), *device_notes],
+    )
+
+
+class _View:
+    """The ledger's rows of one site and period."""
+
+    def __init__(self, connection: Connection, org: str, site: str, period: Period) -> None:
+        self.connection = connection
+        self.org, self.site, self.period = org, site, period
+
+    def _of_site(self, table: Table, query: Select[Any]) -> Any:
+        return self.connection.execute(query.where(table.c.org == self.org, table.c.site == self.site))
+
+    def _of_period(self, table: Table, instant: str, query: Select[Any]) -> Any:
+        column = table.c[instant]
+        return self._of_site(table, query.where(column >= self.period.start_us, column < self.period.end_us))
+
+    def register(self) -> Iterator[Any]:
+        table, state = schema.device, schema.fold_state
+        join = and_(*(table.c[key] == state.c[key] for key in ("org", "site", "device")))
+        extra = (state.c.last_us, state.c.ended_us, state.c.cause, state.c.nameplate_mw, state.c.largest_mw)
+        query = select(table, *extra).join(state, join).order_by(table.c.device)
+        yield from self._of_site(table, query)
+
+    def intervals(self) -> dict[str, Any]:
+        c = schema.interval.c
+        sums = [
+            func.sum(c[name]).label(name)
+            for name in ("energy_low_wh", "energy_high_wh", "covered_us", "gap_us")
+        ]
+        query = select(c.device, *sums).group_by(c.device)
+        return {row.device: row for row in self._of_period(schema.interval, "start_us", query)}
+
+    def energy_by_origin_wh(self) -> dict[str, dict[str, int]]:
+        c = schema.energy.c
+        query = select(c.device, c.origin, func.sum(c.energy_wh).label("energy_wh")).group_by(
+            c.device, c.origin
+        )
+        found: dict[str, dict[str, int]] = {}
+        for row in self._of_period(schema.energy, "start_us", query.order_by(c.device, c.origin)):
+            found.setdefault(row.device, {})[row.origin] = int(row.energy_wh)
+        return found
+
+    def peak(self) -> tuple[int, int] | None:
+        """(Wh, start) of the site's largest half-hour, the first of equals."""
+        c = schema.interval.c
+        total = func.sum(c.energy_low_wh).label("energy_wh")
+        query = select(c.start_us, total).group_by(c.start_us).order_by(total.desc(), c.start_us).limit(1)
+        row = self._of_period(schema.interval, "start_us", query).first()
+        return None if row is None else (int(row.energy_wh), row.start_us)
+
+    def receipts(self) -> tuple[list[Receipt], bool]:
+        c = schema.coin_entry.c
+        query = select(schema.coin_entry).order_by(c.received_us, c.source, c.external_id)
+        rows = list(self._of_period(schema.coin_entry, "received_us", query))
+        return [_receipt(row) for row in rows], any(row.synthetic for row in rows)
+
+    def evidence(self) -> tuple[list[BatchRange], bool]:
+        """Per agent the batches from the last one before the period to the first one after it."""
+        c = schema.batch.c
+        ranges: list[BatchRange] = []
+        synthetic = False
+        for (agent,) in self._of_site(
+            schema.stream, select(schema.stream.c.agent).order_by(schema.stream.c.agent)
+        ):
+            before, after, last = self._of_site(
+                schema.batch,
+                select(
+                    func.max(c.seq).filter(c.created_us < self.period.start_us),
+                    func.min(c.seq).filter(c.created_us >= self.period.end_us),
+                    func.max(c.seq),
+                ).where(c.agent == agent),
+            ).one()
+            first_seq, last_seq = before or 1, after or last
+            if before == last or last_seq < first_seq:
+                continue  # the agent said nothing of this period
+            query = select(c.hash).where(c.agent == agent, c.seq == last_seq)
+            last_hash = self._of_site(schema.batch, query).scalar_one()
+            ranges.append(
+                BatchRange(agent=agent, first_seq=first_seq, last_seq=last_seq, last_hash=last_hash.hex())
+            )
+            query = select(c.seq).where(c.agent == agent, c.seq.between(first_seq, last_seq), c.synthetic)
+            synthetic = synthetic or self._of_site(schema.batch, query.limit(1)).first() is not None
+        return ranges, synthetic
+
+    def covered_until_us(self, enrolled: Iterable[str]) -> int | None:
+        """How far the ledger reaches into the period: as far as the agent that is furthest behind."""
+        c = schema.stream.c
+        query = select(func.min(c.last_created_us)).where(c.agent.in_(list(enrolled)))
+        reached_us = self._of_site(schema.stream, query).scalar_one()
+        if reached_us is None or reached_us <= self.period.start_us:
+            return None
+        return int(min(reached_us, self.period.end_us))
+
+    def any_device_synthetic(self, devices: Iterable[str]) -> bool:
+        wanted = set(devices)
+        query = select(schema.device.c.device).where(schema.device.c.synthetic)
+        return any(row.device in wanted for row in self._of_site(schema.device, query))
+
+
+def _devices(
+    view: _View, declared: tuple[DeclaredDevice, ...], horizon_us: int
+) -> tuple[list[DeviceFacts], list[str]]:
+    intervals, energies = view.intervals(), view.energy_by_origin_wh()
+    by_key = {_serial(device.serial): device for device in declared}
+    by_key |= {mac: device for device in declared if (mac := _mac(device.serial))}
+    found: list[DeviceFacts] = []
+    notes: list[str] = []
+    for row in view.register():
+        interval = intervals.get(row.device)
+        open_us = _open_us(row, view.period, horizon_us)
+        if interval is None and not open_us:
+            continue
+        low_wh, high_wh, covered_us, gap_us = (
+            (int(n) for n in interval[1:]) if interval is not None else (0, 0, 0, 0)
+        )
+        if open_us:
+            high_wh += bound_wh(rated_mw(row.nameplate_mw, row.largest_mw), open_us)
+            gap_us += open_us
+            since = local_text(row.last_us, view.period.zone)
+            notes.append(
+                f"device {row.serial or row.device}: no reading since {since} ({row.cause or 'no reading'})"
+            )
+        found.append(
+            DeviceFacts(
+                device=row.device, serial=row.serial, mac=row.mac, make=row.make, model=row.model,
+                firmware=row.firmware, algorithm=row.algorithm,
+                nameplate_hs=row.nameplate_hs, nameplate_w=row.nameplate_w,
+                first_seen_us=row.first_seen_us, last_seen_us=row.last_seen_us,
+                energy_wh=low_wh, energy_low_wh=low_wh, energy_high_wh=high_wh,
+                energy_by_origin_wh=energies.get(row.device, {}),
+                covered_s=covered_us // _S, gap_s=gap_us // _S,
+                declared=_declared(row, by_key),
+            )
+        )  # fmt: skip
+    return found, notes
+
+
+def _open_us(row: Any, period: Period, horizon_us: int) -> int:
+    """How much of the period a device that has not come back is missing, up to the horizon."""
+    if row.last_us is None or row.ended_us is not None:
+        return 0
+    return max(0, horizon_us - max(int(row.last_us), period.start_us))
+
+
+def _site_energy(devices: list[DeviceFacts], peak: tuple[int, int] | None) -> SiteEnergy:
+    by_origin: dict[str, int] = {}
+    for device in devices:
+        for origin, energy_wh in device.energy_by_origin_wh.items():
+            by_origin[origin] = by_origin.get(origin, 0) + energy_wh
+    return SiteEnergy(
+        energy_wh=sum(device.energy_wh for device in devices),
+        energy_low_wh=sum(device.energy_low_wh for device in devices),
+        energy_high_wh=sum(device.energy_high_wh for device in devices),
+        energy_by_origin_wh=dict(sorted(by_origin.items())),
+        gap_s=sum(device.gap_s for device in devices),
+        peak_wh=None if peak is None else peak[0],
+        peak_us=None if peak is None else peak[1],
+    )
+
+
+def _period_notes(
+    declared: SiteConfig,
+    devices: list[DeviceFacts],
+    covered_until_us: int | None,
+    period: Period,
+    now_us: int,
+) -> Iterator[str]:
+    if now_us < period.end_us:
+        yield f"the period is not over: it ends {local_text(period.end_us, period.zone)}"
+    elif covered_until_us is None:
+        yield "the ledger does not reach into the period"
+    elif covered_until_us < period.end_us:
+        yield f"an agent has not been heard after {local_text(covered_until_us, period.zone)}"
+    matched = {device.declared.serial for device in devices if device.declared is not None}
+    for device in declared.declared:
+        if device.serial not in matched:
+            yield f"declared device {device.serial} was not seen in the period"
+
+
+def _receipt(row: Any) -> Receipt:
+    return Receipt(
+        received_us=row.received_us, coin=row.coin, network=row.network, amount=row.amount,
+        address=row.address, address_kind=AddressKind(row.address_kind), source=row.source, external_id=row.external_id,
+        pool=row.pool, txid=row.txid,
+    )  # fmt: skip
+
+
+def _declared(row: Any, by_key: dict[str, DeclaredDevice]) -> DeclaredDevice | None:
+    # By serial; a device that tells none may be declared by its MAC.
+    key = _serial(row.serial) if row.serial else _mac(row.mac or "")
+    return by_key.get(key) if key else None
+
+
+def _serial(text: str) -> str:
+    return text.strip().upper()
+
+
+def _mac(text: str) -> str:
+    """The 12 hex digits of a MAC however it is written, or nothing."""
+    digits = text.upper().replace(":", "").replace("-", "").strip()
+    return digits if re.fullmatch("[0-9A-F]{12}", digits) else ""
+
+
+def software() -> str:
+    """Name and version of this program."""
+    try:
+        return f"hashledger {metadata.version('hashledger')}"
+    except metadata.PackageNotFoundError:
+        return "hashledger (uninstalled source)"
+
+
+def tzdata(zone: str) -> str:
+    """Which time zone data `zone` is read from: the system's comes before the package's."""
+    for folder in map(Path, zoneinfo.TZPATH):
+        if (folder / zone).is_file():
+            source = folder / "tzdata.zi"
+            first = source.read_text("utf-8").partition("\n")[0] if source.is_file() else "# version unknown"
+            return f"system {first.removeprefix('# version ')}"
+    return f"tzdata {metadata.version('tzdata')}"

@@ -1,0 +1,1 @@
+"""The ledger: derived from the journal and the statements, never edited."""

@@ -1,0 +1,101 @@
+"""The collector's MQTT session: messages into the inbox, acks out; paho reconnects by itself."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from agent import wire
+from collector.config import Mqtt
+from collector.ingest import Counters, Inbox, Message
+
+# A broker that restarts is back within a second; one that is down should not be hammered.
+RECONNECT_MIN_S, RECONNECT_MAX_S = 1, 30
+KEEPALIVE_S = 30
+# Best throughput with QoS 1 is between 20 and 100 in flight.
+IN_FLIGHT = 50
+# Acks wait here only between a broken connection and paho's notice of it.
+QUEUED_ACKS = 1_000
+# Status is a line of text; the names of its topics come from whoever may publish.
+STATUS_BYTES = 1_000
+STATUS_TOPICS = 10_000
+
+
+class Link:
+    """One persistent session; `statuses` holds each agent's last (retained) status and when it came."""
+
+    def __init__(
+        self,
+        config: Mqtt,
+        org: str,
+        inbox: Inbox,
+        counters: Counters,
+        acks: Callable[[], Iterable[tuple[str, bytes]]],
+    ) -> None:
+        self._org, self._inbox, self._counters, self._acks = org, inbox, counters, acks
+        self._host, self._port = config.host, config.port
+        self.statuses: dict[tuple[str, str], tuple[bytes, int]] = {}
+        self.connected = threading.Event()
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, f"hashledger-collector-{org}", clean_session=False
+        )
+        if config.username is not None:
+            file = config.password_file
+            self._client.username_pw_set(config.username, file.read_text("utf-8").strip() if file else None)
+        if config.ca_file is not None:
+            context = ssl.create_default_context(cafile=config.ca_file)
+            if config.client_cert_file is not None:
+                context.load_cert_chain(config.client_cert_file, config.client_key_file)
+            self._client.tls_set_context(context)
+        self._client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
+        self._client.max_inflight_messages_set(IN_FLIGHT)
+        self._client.max_queued_messages_set(QUEUED_ACKS)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = self._on_message
+
+    def start(self) -> None:
+        """Connect in the background, and again whenever the connection is lost."""
+        self._client.connect_async(self._host, self._port, KEEPALIVE_S)
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Disconnect; the broker keeps the session."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def publish(self, acks: Iterable[tuple[str, bytes]]) -> None:
+        """Send acks; while there is no connection they are left out: connecting sends the current ones."""
+        if self.connected.is_set():
+            for topic, ack in acks:
+                self._client.publish(topic, ack, qos=1, retain=True)
+
+    def _on_connect(
+        self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
+    ) -> None:
+        if reason.is_failure:
+            return
+        client.subscribe([(wire.topic(self._org, "+", "+", leaf), 1) for leaf in ("batch", "status")])
+        self.connected.set()
+        self.publish(self._acks())
+
+    def _on_disconnect(self, *_: Any) -> None:
+        self.connected.clear()
+
+    def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        received_us = time.time_ns() // 1000
+        if message.topic.endswith("/status"):
+            self._status(message, received_us)
+        elif not self._inbox.put(Message(message.topic, message.payload, received_us)):
+            self._counters.dropped += 1
+
+    def _status(self, message: mqtt.MQTTMessage, received_us: int) -> None:
+        _, site, agent, _ = wire.parse_topic(message.topic)
+        if len(self.statuses) < STATUS_TOPICS or (site, agent) in self.statuses:
+            self.statuses[site, agent] = (message.payload[:STATUS_BYTES], received_us)

@@ -1,0 +1,1 @@
+"""What comes from outside the chain of batches: statements and declarations."""
