@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
@@ -216,14 +217,14 @@ async def _probe(settings: Config, address: str) -> Reading:
 
 
 def _found_table(found: list[tuple[str, Reading]]) -> Table:
-    table = Table("address", "model", "firmware", "TH/s", "W", "origin", "serial", "MAC", "state")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for name in ("address", "model", "TH/s", "W", "origin", "serial or MAC", "state"):
+        table.add_column(name, no_wrap=name in ("address", "serial or MAC"))
     for host, r in found:
         hashrate = "-" if r.hashrate_hs is None else f"{r.hashrate_hs / 1e12:.2f}"
         power = "-" if r.power_w is None else f"{r.power_w:.0f}"
-        table.add_row(
-            host, r.model or "-", r.firmware or "-", hashrate, power, r.power_origin or "-",
-            r.serial or "-", r.mac or "-", r.state,
-        )  # fmt: skip
+        identity = r.serial or r.mac or "-"
+        table.add_row(host, r.model or "-", hashrate, power, r.power_origin or "-", identity, r.state)
     return table
 
 

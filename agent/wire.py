@@ -161,7 +161,8 @@ class Packet(msgspec.Struct, frozen=True):
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 _records = msgspec.msgpack.Decoder(list[Record])
 _acks = msgspec.msgpack.Decoder(Ack)
-_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError)  # msgspec lets a broken UTF-8 text through as its own
+# msgspec tells of broken UTF-8 in its own way.
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
 
 def topic(org: str, site: str, agent: str, leaf: str) -> str:

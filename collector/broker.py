@@ -1,4 +1,4 @@
-"""The embedded broker: amqtt in a process of its own, on loopback only, for a farm of one machine and for trials.
+"""The embedded broker: amqtt in a process of its own, on loopback only, for one machine and for trials.
 
 It keeps nothing over a restart. That is enough: agents hold every batch until the collector has acknowledged
 it, and the collector publishes its acks anew whenever it connects.

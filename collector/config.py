@@ -90,6 +90,7 @@ class _Collector(BaseModel):
     org: _Name
     state_dir: Path
     metrics: Annotated[tuple[str, int], BeforeValidator(_address)] = ("127.0.0.1", 9465)
+    metrics_per_device: bool = False
 
 
 class Mqtt(BaseModel):
@@ -156,6 +157,7 @@ class Config:
     org: str
     state_dir: Path
     metrics: tuple[str, int]
+    metrics_per_device: bool
     mqtt: Mqtt
     agents: dict[tuple[str, str], bytes]
     sites: dict[str, SiteConfig]
@@ -206,6 +208,7 @@ def load(path: Path) -> Config:
         org=file.collector.org,
         state_dir=base / file.collector.state_dir,
         metrics=file.collector.metrics,
+        metrics_per_device=file.collector.metrics_per_device,
         mqtt=mqtt,
         agents={(agent.site, agent.name): agent.public_key for agent in file.agent},
         sites={

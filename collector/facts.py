@@ -29,7 +29,7 @@ _S = 1_000_000
 
 
 def period_facts(store: Store, config: Config, site: str, period_text: str, now_us: int) -> PeriodFacts:
-    """The facts of a site and period as the ledger has them now; ConfigError where site or filer is undeclared."""
+    """The facts of a site and period as the ledger has them now; ConfigError without a declared filer."""
     declared = config.sites.get(site)
     if declared is None:
         raise ConfigError(
@@ -251,8 +251,8 @@ def _period_notes(
 def _receipt(row: Any) -> Receipt:
     return Receipt(
         received_us=row.received_us, coin=row.coin, network=row.network, amount=row.amount,
-        address=row.address, address_kind=AddressKind(row.address_kind), source=row.source, external_id=row.external_id,
-        pool=row.pool, txid=row.txid,
+        address=row.address, address_kind=AddressKind(row.address_kind),
+        source=row.source, external_id=row.external_id, pool=row.pool, txid=row.txid,
     )  # fmt: skip
 
 

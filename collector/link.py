@@ -92,10 +92,10 @@ class Link:
         received_us = time.time_ns() // 1000
         if message.topic.endswith("/status"):
             self._status(message, received_us)
-        elif not self._inbox.put(Message(message.topic, message.payload, received_us)):
+        elif not self._inbox.put(Message(message.topic, bytes(message.payload), received_us)):
             self._counters.dropped += 1
 
     def _status(self, message: mqtt.MQTTMessage, received_us: int) -> None:
         _, site, agent, _ = wire.parse_topic(message.topic)
         if len(self.statuses) < STATUS_TOPICS or (site, agent) in self.statuses:
-            self.statuses[site, agent] = (message.payload[:STATUS_BYTES], received_us)
+            self.statuses[site, agent] = (bytes(message.payload[:STATUS_BYTES]), received_us)

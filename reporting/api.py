@@ -33,10 +33,12 @@ def prepare(form_id: str, facts: PeriodFacts, options: Options | None = None) ->
     """The filing of a form, the same for the same facts; ReportingError when the period does not fit."""
     chosen = form(form_id)
     period = Period.parse(facts.period, facts.site.zone)
+    wanted = " or ".join(chosen.period_kinds)
     if period.kind not in chosen.period_kinds:
-        wanted = " or ".join(chosen.period_kinds)
         raise ReportingError(f"{chosen.id} covers a {wanted}; {facts.period} is a {period.kind}")
-    draft = Draft(facts, period, load(chosen.country))
+    if period.solar_hijri and not chosen.solar_hijri:
+        raise ReportingError(f"{chosen.id} covers a Gregorian {wanted}; {facts.period} is a Solar Hijri one")
+    draft = Draft(facts, period, load(chosen.country), chosen.language)
     check_facts(draft, chosen.country)
     chosen.fill(draft, options or Options())
-    return draft.finish(chosen.id, chosen.title, chosen.language)
+    return draft.finish(chosen.id, chosen.title)

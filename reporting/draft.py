@@ -17,10 +17,11 @@ from reporting.rules.model import RuleBook, RuleError, RuleUse, RuleValue, at, u
 class Draft:
     """Gathers fields, tables, findings and the rules that were used, each in the order it came."""
 
-    def __init__(self, facts: PeriodFacts, period: Period, book: RuleBook) -> None:
+    def __init__(self, facts: PeriodFacts, period: Period, book: RuleBook, language: str) -> None:
         self.facts = facts
         self.period = period
         self._book = book
+        self._language = language
         self._fields: list[Field] = []
         self._tables: list[Table] = []
         self._findings: list[Finding] = []
@@ -47,7 +48,7 @@ class Draft:
 
     def find(self, code: str, where: str, **values: object) -> None:
         """Adds a finding; `where` is a path in the facts, or the id of a rule."""
-        self._findings.append(finding(code, where, **values))
+        self._findings.append(finding(code, where, self._language, **values))
 
     def state(self, text: str) -> None:
         """Adds a sentence that must stand on the filing itself."""
@@ -91,14 +92,14 @@ class Draft:
             "energy_by_origin", title, {"origin": origin_label, "kwh": "kWh", "percent": share_label}, rows
         )
 
-    def finish(self, form: str, title: str, language: str) -> Filing:
+    def finish(self, form: str, title: str) -> Filing:
         """The filing; it is ready when no finding is an error and nothing is simulated."""
         facts, period = self.facts, self.period
         blocked = facts.synthetic or any(one.level is Level.ERROR for one in self._findings)
         return Filing(
             form=form,
             title=title,
-            language=language,
+            language=self._language,
             status=Status.DRAFT if blocked else Status.READY,
             simulated=facts.synthetic,
             org=facts.site.org,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reporting.errors import ReportingError
+from reporting.finding_texts import BY_LANGUAGE
 
 
 class Level(StrEnum):
@@ -16,12 +17,13 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding; `where` is a path in the facts, or the id of a rule."""
+    """One finding; `where`: a path in the facts or a rule's id; `local`: the text in the form's language."""
 
     code: str
     level: Level
     text: str
     where: str
+    local: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +192,11 @@ CODES: dict[str, Code] = {
 }
 
 
-def finding(code: str, where: str, **values: object) -> Finding:
-    """The finding of a code with its template filled; a missing value is a KeyError."""
+def finding(code: str, where: str, language: str, **values: object) -> Finding:
+    """The finding of a code with its templates filled; a missing value is a KeyError."""
     found = CODES[code]
-    return Finding(code, found.level, found.text.format(**values), where)
+    local = BY_LANGUAGE[language][code].format(**values)
+    return Finding(code, found.level, found.text.format(**values), where, local)
 
 
 def code(name: str) -> Code:

@@ -48,4 +48,5 @@ class Form:
     period_kinds: tuple[PeriodKind, ...]
     meaning: str
     in_law: str  # whether the duty stands, with its status
+    solar_hijri: bool = False  # whether it may cover a Solar Hijri period
     fill: Callable[[Draft, Options], None]

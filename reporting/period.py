@@ -63,6 +63,11 @@ class Period:
         )
 
     @property
+    def solar_hijri(self) -> bool:
+        """True when the period is one of the Solar Hijri calendar."""
+        return int(self.text[:4]) < _SOLAR_HIJRI_BEFORE
+
+    @property
     def last_day(self) -> date:
         """The last civil day inside the period."""
         return self.next_day - timedelta(days=1)

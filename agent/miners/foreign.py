@@ -14,6 +14,7 @@ import sys
 import time
 import warnings
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -21,13 +22,14 @@ from typing import Any
 from agent.miners import fields, rates
 from agent.miners.poll import Ask, Budget, Replies, collect
 from agent.readings import (
-    DeviceError,
+    AuthError,
     DeviceTimeout,
     Pool,
     PowerOrigin,
     ProtocolError,
     Reading,
     State,
+    Unreachable,
     Unsupported,
 )
 from agent.transports.access import Access
@@ -81,64 +83,82 @@ async def identify(address: str, access: Access) -> bool:
 
 
 async def read(address: str, access: Access, *, full: bool) -> Reading:
-    """One poll: pyasic's raw data, and what the device answers on 4028."""
-    miner = await _find(address, access.network)
-    wanted = list(_FULL if full else _SWEEP)
-    data = await _bounded(miner.get_data(include=wanted), access.network)
-    replies = await _ask_beside(address, access, str(data.firmware))
-    return parse(data, replies.got, time.time_ns() // 1000, full=full)
+    """One poll: what the device answers on 4028, and pyasic's raw data."""
 
-
-async def _ask_beside(address: str, access: Access, firmware: str) -> Replies:
     def command(name: str) -> Ask:
         return lambda limit_s: access.ask(address, name, limit_s)
 
-    steps = [(name, command(name)) for name in ("summary", "pools")]
-    if firmware == "LuxOS":
-        steps.append(("power", command("power")))
-    if firmware == "VNish":
-        steps.append(("vnish", lambda limit_s: access.get(address, "/api/v1/summary", limit_s)))
+    budget = Budget(access.network.poll_deadline_s)
     replies = Replies()
+    steps = [(name, command(name)) for name in ("summary", "pools")]
     try:
-        await collect(steps, [], Budget(access.network.poll_deadline_s), replies)
-    except DeviceError as error:  # 4028 is closed on some: pyasic's own answers stand alone
-        replies.failed["summary"] = str(error)
-    return replies
+        await collect(steps, ["summary", "pools"], budget, replies)
+    except Unsupported:
+        pass  # 4028 serves something else, as ePIC does
+    except Unreachable:
+        # Some have nothing on 4028, but something must be open: pyasic cannot tell the dead from the unknown.
+        with suppress(AuthError, ProtocolError, Unsupported):
+            await access.get(address, "/", max(budget.left_s(), 0.1))
+    data = None
+    try:
+        miner = None if full else access.known.get(address)
+        miner = miner or await _find(address, access.network)
+        access.remember(address, miner)
+        data = await _bounded(miner.get_data(include=list(_FULL if full else _SWEEP)), access.network)
+    except (ProtocolError, Unsupported) as error:
+        if not replies.got:
+            raise
+        replies.failed["pyasic"] = str(error)
+    origin_of = {
+        "LuxOS": ("power", command("power")),
+        "VNish": ("vnish", lambda limit_s: access.get(address, "/api/v1/summary", limit_s)),
+    }
+    if step := origin_of.get(str(getattr(data, "firmware", None))):
+        with suppress(Unreachable, DeviceTimeout):
+            await collect([step], [], Budget(access.network.poll_deadline_s), replies)
+    return parse(data, replies.got, time.time_ns() // 1000, full=full, failed=replies.failed)
 
 
-def parse(data: Any, got: Mapping[str, Json], observed_us: int, *, full: bool = True) -> Reading:
-    """The reading of pyasic's MinerData and the replies named summary, pools, power and vnish."""
-    make, firmware = str(data.make or ""), str(data.firmware or "")
+def parse(
+    data: Any | None,
+    got: Mapping[str, Json],
+    observed_us: int,
+    *,
+    full: bool = True,
+    failed: Mapping[str, str] | None = None,
+) -> Reading:
+    """The reading of pyasic's MinerData, if it got any, and the replies summary, pools, power and vnish."""
+
+    def raw(name: str) -> Any:
+        return getattr(data, name, None)
+
+    make, firmware = str(raw("make") or ""), str(raw("firmware") or "")
     row = next(iter(fields.rows(got.get("summary"), "SUMMARY")), {})
     unknown: dict[str, str] = {}
     values: dict[str, Any] = {
         "make": _MAKERS.get(make, make) or None,
-        "model": _model(make, fields.text(data.model)),
-        "mac": fields.mac(data.mac),
-        "serial": fields.serial(data.serial_number),
-        "hostname": fields.text(data.hostname),
-        "uptime_s": fields.uptime(row.get("Elapsed", data.uptime)),
-        "fans_rpm": fields.speeds(fan.speed for fan in data.fans or ()),
-        "pools": fields.pools(got.get("pools"))[0] or _pools(data),
+        "model": _model(make, fields.text(raw("model"))),
+        "mac": fields.mac(raw("mac")),
+        "serial": fields.serial(raw("serial_number")),
+        "hostname": fields.text(raw("hostname")),
+        "uptime_s": fields.uptime(row.get("Elapsed", raw("uptime"))),
+        "fans_rpm": fields.speeds(fan.speed for fan in raw("fans") or ()),
+        "pools": fields.pools(got.get("pools"))[0] or _pools(raw("pools")),
     }
-    if version := fields.text(data.fw_ver):
+    if version := fields.text(raw("fw_ver")):
         named = _VERSIONS.get(firmware)
         values["firmware"] = named.format(version) if named else None
         unknown |= {} if named else {"firmware": f"only a part of it was read: {version}"}
-    values["hashrate_hs"], values["hashrate_window"] = _hashrate(row, data)
-    values["power_w"], values["power_origin"] = _power(data, got, firmware)
-    if data.wattage and values["power_w"] is None:
+    values["hashrate_hs"], values["hashrate_window"] = _hashrate(row, raw("raw_hashrate"))
+    values["power_w"], values["power_origin"] = _power(raw("wattage"), got, firmware)
+    if raw("wattage") and values["power_w"] is None:
         unknown["power_w"] = "a figure of unknown origin was given, it is not used"
-    values |= {} if _was_heard(data, got) else {"model": None, "make": None}
+    if all(values[name] in (None, ()) for name in ("hashrate_hs", "power_w", "uptime_s", "mac", "pools")):
+        raise ProtocolError("answered, but nothing could be read of it")
     values["state"] = State.MINING if values["hashrate_hs"] else State.UNKNOWN
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "no rate above zero was read, and pyasic's own guess is none"
-    return fields.build(FAMILY, observed_us, values, unknown, full=full)
-
-
-def _was_heard(data: Any, got: Mapping[str, Json]) -> bool:
-    """False where pyasic knows the device by an earlier poll only: its model is then nothing that was read."""
-    return bool(got) or any((data.raw_hashrate, data.uptime, data.mac, data.wattage, data.pools))
+    return fields.build(FAMILY, observed_us, values, unknown, full=full, failed=failed)
 
 
 def _model(make: str, name: str | None) -> str | None:
@@ -152,21 +172,23 @@ def _model(make: str, name: str | None) -> str | None:
     return name
 
 
-def _hashrate(row: Json, data: Any) -> tuple[float | None, str | None]:
+def _hashrate(row: Json, raw: Any | None) -> tuple[float | None, str | None]:
     written = rates.by_window([row])
     for window in rates.WINDOWS[:-1]:  # a mean since start says nothing of now
         for rate in written.get(window, []):
             value = fields.number(rate.raw)
             if value is not None and value >= 0 and rate.label_hs:
                 return value * rate.label_hs, window
-    if data.raw_hashrate is None:
+    if raw is None:
         return None, None
     # `float()` gives the figure in the unit it stands in; zero is also what pyasic makes of nothing
-    value = fields.number(float(data.raw_hashrate.into(type(data.raw_hashrate.unit).H)))
+    value = fields.number(float(raw.into(type(raw.unit).H)))
     return (value, "not stated") if value and value > 0 else (None, None)
 
 
-def _power(data: Any, got: Mapping[str, Json], firmware: str) -> tuple[float | None, PowerOrigin | None]:
+def _power(
+    wattage: object, got: Mapping[str, Json], firmware: str
+) -> tuple[float | None, PowerOrigin | None]:
     for row in fields.rows(got.get("power"), "POWER"):
         metered = row.get("PSU") is True
         origin = PowerOrigin.PSU_MEASURED if metered else PowerOrigin.FIRMWARE_ESTIMATED
@@ -177,13 +199,13 @@ def _power(data: Any, got: Mapping[str, Json], firmware: str) -> tuple[float | N
             origin = PowerOrigin.PSU_MEASURED if metering else PowerOrigin.FIRMWARE_ESTIMATED
             return fields.measured(board.get("power_usage", board.get("power_consumption")), origin)
     known = _ORIGINS.get(firmware)
-    return fields.measured(data.wattage, known) if known else (None, None)
+    return fields.measured(wattage, known) if known else (None, None)
 
 
-def _pools(data: Any) -> tuple[Pool, ...]:
+def _pools(listed: Any | None) -> tuple[Pool, ...]:
     return tuple(
         Pool(str(pool.url), pool.user, pool.active, pool.index, pool.accepted, pool.rejected)
-        for pool in data.pools or ()
+        for pool in listed or ()
         if pool.url is not None and isinstance(pool.user, str)
     )
 
@@ -203,7 +225,7 @@ async def _bounded(work: Coroutine[Any, Any, Any], network: Network) -> Any:
         return await asyncio.wait_for(work, network.foreign_deadline_s)
     except TimeoutError as error:
         raise DeviceTimeout(f"pyasic: nothing within {network.foreign_deadline_s:g} s") from error
-    except Exception as error:
+    except Exception as error:  # pyasic lets whatever a reply breaks in its parsers come through
         raise ProtocolError(f"pyasic: {type(error).__name__}: {error}") from error
 
 

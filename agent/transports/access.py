@@ -9,6 +9,8 @@ from agent.transports import cgminer
 from agent.transports.http import Web
 from agent.transports.network import Credentials, Network
 
+MAX_KNOWN = 10_000  # one site's devices; beyond it addresses are being handed round
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -17,6 +19,14 @@ class Access:
     web: Web
     network: Network = field(default_factory=Network)
     credentials: Credentials = field(default_factory=Credentials)
+
+    known: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def remember(self, address: str, thing: Any) -> None:
+        """Keep what was costly to learn of an address until its next full poll."""
+        if len(self.known) >= MAX_KNOWN and address not in self.known:
+            self.known.clear()
+        self.known[address] = thing
 
     async def ask(self, address: str, command: str, deadline_s: float, **extra: Any) -> cgminer.Json:
         """One cgminer command, its status checked."""

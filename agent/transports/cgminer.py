@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any, cast
 
-from agent.readings import AuthError, DeviceTimeout, ProtocolError, Unreachable, Unsupported
+from agent.readings import AuthError, DeviceError, DeviceTimeout, ProtocolError, Unreachable, Unsupported
 from agent.transports import lenient
 from agent.transports.network import Network
 
@@ -59,7 +59,7 @@ async def ask_unchecked(
     except TimeoutError as error:
         try:  # the peer may have said everything and kept the line open
             return exchange.parse()
-        except ProtocolError:
+        except DeviceError:
             got = len(exchange.received)
             raise DeviceTimeout(f"{port}/tcp: {got} bytes and no end within {limit_s:g} s") from error
     finally:
@@ -95,7 +95,7 @@ class _Exchange(asyncio.Protocol):
         self.early_parses += 1
         try:
             self.reply.set_result(self.parse())
-        except ProtocolError:
+        except DeviceError:
             return  # not whole yet: wait for more, the close or the deadline
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -103,19 +103,21 @@ class _Exchange(asyncio.Protocol):
             return
         try:
             self.reply.set_result(self.parse())
-        except ProtocolError as error:
+        except DeviceError as error:
             cause = f"connection lost ({exc}): " if exc else ""
-            self.reply.set_exception(ProtocolError(f"{cause}{error}"))
+            self.reply.set_exception(type(error)(f"{cause}{error}"))
 
     def parse(self) -> Json:
         return parse(bytes(self.received))
 
 
 def parse(received: bytes) -> Json:
-    """The object in a reply; ProtocolError where it is empty, cut off, or something else."""
+    """The object in a reply; a DeviceError where it is empty, cut off, or something else."""
     text = received.decode("utf-8", "replace").strip("\0 \r\n\t")
     if not text:
         raise ProtocolError("closed without an answer")
+    if text.startswith("HTTP/"):
+        raise Unsupported("a web server answers at the port of the cgminer API")
     try:
         reply = lenient.loads(text)
     except ValueError as error:

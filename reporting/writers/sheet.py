@@ -63,7 +63,7 @@ def _findings(filing: Filing, words: Words) -> Sheet:
         words.findings,
         (),
         (words.code, words.level, words.text, words.where),
-        tuple((one.code, words.levels[one.level], one.text, one.where) for one in filing.findings),
+        tuple((one.code, words.levels[one.level], one.local, one.where) for one in filing.findings),
     )
 
 

@@ -21,6 +21,7 @@ from reporting.facts import (
     SiteEnergy,
 )
 from reporting.filing import Status
+from reporting.finding_texts import BY_LANGUAGE
 from reporting.findings import CODES, Level
 from reporting.form import Mw, Options, PowerSource
 from reporting.period import Period
@@ -278,6 +279,14 @@ def test_every_code_is_used_and_every_used_code_is_in_the_table() -> None:
         if file.name not in ("findings.py", "explain.py"):
             used += re.findall(r'"((?:GEN|RU|KZ|IR)-[A-Z]+-\d{3})"', file.read_text())
     assert set(used) == set(CODES)
+
+
+@pytest.mark.parametrize(("language", "countries"), [("ru", ("GEN", "RU", "KZ")), ("fa", ("GEN", "IR"))])
+def test_every_code_speaks_the_language_of_its_forms(language: str, countries: tuple[str, ...]) -> None:
+    texts = BY_LANGUAGE[language]
+    assert set(texts) == {code for code in CODES if code.startswith(countries)}
+    for code, text in texts.items():
+        assert set(re.findall(r"{\w+}", text)) <= set(re.findall(r"{\w+}", CODES[code].text)), code
 
 
 def test_every_code_is_pinned_by_a_case() -> None:

@@ -47,7 +47,8 @@ def test_golden_filing(form: Form) -> None:
     # ru-monthly: 100,000 + 1 + 123,456,789 sat = 123,556,790 sat = 1.23556790 BTC; 5,000,000 Wh = 5,000 kWh;
     #   due 2026-10-20, a Tuesday.
     # kz-quarterly: 92 days x 24 h = 2,208 h; 2,208,000 kWh / 2,208 h / 1000 = 1 MW;
-    #   600 kWh in half an hour = 1.2 MW; 2,208,000 kWh x 2 KZT = 4,416,000 KZT, declared by 15, paid by 25 November.
+    #   600 kWh in half an hour = 1.2 MW; 2,208,000 kWh x 2 KZT = 4,416,000 KZT,
+    #   declared by 15 November and paid by the 25th.
     # ir-ntsw: 2026-03-21 = 1405/01/01; 2026-09-01 = 1405/06/10.
     filing = api.prepare(form.id, SAMPLES[form.id])
     assert json_file.render(filing).decode() == (GOLDEN / f"{form.id}.json").read_text()
@@ -143,5 +144,7 @@ def test_the_same_facts_give_the_same_filing_in_any_order_of_receipts() -> None:
 def test_a_period_of_the_wrong_kind_says_what_would_be_right() -> None:
     with pytest.raises(ReportingError, match="kz-quarterly covers a quarter; 2026-09 is a month"):
         api.prepare("kz-quarterly", ru_facts())
+    with pytest.raises(ReportingError, match="Gregorian month"):
+        api.prepare("ru-monthly", replace(ru_facts(), period="1405-07"))
     with pytest.raises(ReportingError, match="there is ru-monthly, kz-quarterly, ir-ntsw"):
         api.prepare("us-yearly", ru_facts())

@@ -111,5 +111,6 @@ FORM = Form(
         "identifier and tracking code."
     ),
     in_law="duty known (secondary); deadline without a year; official template not found",
+    solar_hijri=True,
     fill=_fill,
 )

@@ -1,0 +1,164 @@
+"""The collector put together: broker, journal, ledger, link, metrics; runs until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+from collector import broker, config, imports, journal
+from collector.config import Config, ConfigError
+from collector.export import prometheus
+from collector.facts import period_facts
+from collector.ingest import Inbox, Ingest
+from collector.journal import Journal
+from collector.ledger import tables
+from collector.link import Link
+from collector.overview import overview
+from collector.store import Store, schema, sqlite_url, upsert
+from reporting.facts import PeriodFacts
+
+# How often the worker looks whether it shall stop, and the supervisor whether everything lives.
+TICK_S = 0.2
+
+
+class CollectorError(Exception):
+    """The collector had to stop; the text says why."""
+
+
+def now_us() -> int:
+    """The clock, in microseconds UTC."""
+    return time.time_ns() // 1000
+
+
+def open_store(config: Config) -> Store:
+    """The ledger of a configuration."""
+    config.state_dir.mkdir(parents=True, exist_ok=True)
+    return Store.open(sqlite_url(config.ledger_path))
+
+
+def load_facts(path: Path, site: str, period: str) -> PeriodFacts:
+    """The facts of a site and period, from the configuration's ledger; reads only."""
+    settings = config.load(path)
+    if not settings.ledger_path.is_file():
+        raise ConfigError([f"{path}: collector.state_dir: no ledger in {settings.state_dir} yet"])
+    store = Store.open(sqlite_url(settings.ledger_path))
+    try:
+        return period_facts(store, settings, site, period, now_us())
+    finally:
+        store.close()
+
+
+def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> None:
+    """Run until `stop` is set; what is committed by then is acknowledged. CollectorError if a part fails."""
+    with ExitStack() as stack:
+        child = _start_broker(settings, stack)
+        book = Journal(settings.journal_dir)
+        stack.callback(book.close)
+        if book.cut is not None:
+            say(f"journal: {book.cut}; nothing acknowledged was in it")
+        store = open_store(settings)
+        stack.callback(store.close)
+        imports.replay(store, settings.org, settings.statements_dir)
+        fold = tables.catch_up(store, settings.org, settings.journal_dir)
+        keys = {(settings.org, site, agent): key for (site, agent), key in settings.agents.items()}
+        ingest = Ingest(store, book, fold, keys)
+        inbox = Inbox()
+        link = Link(settings.mqtt, settings.org, inbox, ingest.counters, ingest.acks)
+        failure: list[BaseException] = []
+        worker = threading.Thread(target=_work, args=(inbox, ingest, link, stop, failure), name="ingest")
+
+        def scrape() -> Iterable[prometheus.Sample]:
+            process = prometheus.Process(
+                ingest.counters, link.connected.is_set(),
+                journal.size_bytes(settings.journal_dir), shutil.disk_usage(settings.journal_dir).free,
+            )  # fmt: skip
+            view = overview(store, settings.org, now_us())
+            return prometheus.samples(view, process, settings.metrics_per_device)
+
+        host, port = settings.metrics
+        try:
+            stack.callback(prometheus.serve(host, port, scrape))
+        except OSError as error:
+            raise ConfigError(
+                [f"{settings.path}: collector.metrics: {host}:{port}: {error.strerror}"]
+            ) from error
+        worker.start()
+        stack.callback(worker.join)
+        stack.callback(stop.set)
+        link.start()
+        stack.callback(link.stop)
+        kind = "embedded broker" if child is not None else "broker"
+        say(
+            f"collector: metrics http://{host}:{port}/metrics, {kind} {settings.mqtt.host}:{settings.mqtt.port}"
+        )
+        while not stop.wait(TICK_S):
+            if child is not None and child.poll() is not None:
+                raise CollectorError(f"the embedded broker ended with status {child.returncode}")
+    if failure:
+        raise CollectorError(f"ingest stopped: {type(failure[0]).__name__}: {failure[0]}") from failure[0]
+
+
+def _start_broker(settings: Config, stack: ExitStack) -> subprocess.Popen[bytes] | None:
+    if not settings.mqtt.embedded:
+        return None
+    child = broker.start_child(settings.mqtt.port)
+    stack.callback(broker.stop_child, child)
+    return child
+
+
+def _work(
+    inbox: Inbox, ingest: Ingest, link: Link, stop: threading.Event, failure: list[BaseException]
+) -> None:
+    try:
+        while not stop.is_set():
+            group = inbox.take(TICK_S)
+            if group:
+                link.publish(ingest.take(group))
+    except Exception as error:  # noqa: BLE001 - the supervisor: whatever it is, the process ends and says so
+        failure.append(error)
+        stop.set()
+
+
+def rebuild(settings: Config) -> dict[str, int]:
+    """Fold journal and statements into a new ledger that takes the old one's place; returns rows by table."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    book = Journal(settings.journal_dir)  # its lock: no collector may append meanwhile
+    try:
+        draft = settings.ledger_path.with_suffix(".rebuild")
+        _remove(draft)
+        store = Store.open(sqlite_url(draft))
+        tables.catch_up(store, settings.org, settings.journal_dir)
+        imports.replay(store, settings.org, settings.statements_dir)
+        if settings.ledger_path.is_file():
+            _carry_set_aside(settings.ledger_path, store)
+        rows = {name: len(content) for name, content in tables.contents(store).items()}
+        with store.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        store.close()
+        _remove(settings.ledger_path)
+        draft.replace(settings.ledger_path)
+    finally:
+        book.close()
+    return rows
+
+
+def _carry_set_aside(old: Path, new: Store) -> None:
+    # Refused packets are in no journal; they are the one thing that a rebuild takes from the old ledger.
+    store = Store.open(sqlite_url(old))
+    with store.read() as connection:
+        rows = [dict(row) for row in connection.execute(schema.set_aside.select()).mappings()]
+    store.close()
+    with new.write() as connection:
+        upsert(connection, schema.set_aside, rows)
+
+
+def _remove(ledger: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{ledger}{suffix}").unlink(missing_ok=True)
+    assert not os.path.lexists(ledger)

@@ -1,0 +1,151 @@
+"""The commands of `hashledger collector`. Exit status 2: something that the user can mend."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from agent.wire import check_name
+from collector import app, broker, config, imports, status
+from collector.app import CollectorError
+from collector.broker import BrokerError
+from collector.config import ConfigError
+from collector.journal import JournalError
+from collector.ledger.coins import CoinConflict
+from collector.ledger.fold import LedgerError
+from collector.sample import SAMPLE
+from collector.sources.statements import StatementError
+from collector.store import StoreError
+from reporting.errors import ReportingError
+
+_config = click.option(
+    "--config", "path", type=click.Path(path_type=Path, dir_okay=False), default=Path("collector.toml"),
+    show_default=True, help="The collector's configuration.",
+)  # fmt: skip
+_CAN_BE_MENDED = (ConfigError, StatementError, CoinConflict, StoreError, BrokerError, ReportingError)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    # Errors that a person can mend end with 2, broken invariants with 1; both with their text and no traceback.
+    try:
+        yield
+    except _CAN_BE_MENDED as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    except (CollectorError, JournalError, LedgerError) as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+@click.group()
+def collector() -> None:
+    """Receive signed batches, keep them, and fold them into the ledger."""
+
+
+@collector.command()
+@_config
+def init(path: Path) -> None:
+    """Write a commented sample configuration; an existing file is left alone."""
+    if path.exists():
+        click.echo(f"{path} exists; it is not overwritten", err=True)
+        sys.exit(2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    imports.write_atomically(path, SAMPLE.encode())
+    click.echo(f"{path} written; enrol your agents in it, then: hashledger collector check --config {path}")
+
+
+@collector.command()
+@_config
+def check(path: Path) -> None:
+    """Check the configuration and name every mistake in it."""
+    with _told():
+        settings = config.load(path)
+    click.echo(f"{path}: right; {len(settings.sites)} sites, {len(settings.agents)} agents")
+
+
+@collector.command()
+@_config
+def run(path: Path) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with _told():
+        app.run(config.load(path), stop, click.echo)
+
+
+@collector.command("status")
+@_config
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status_command(path: Path, as_json: bool) -> None:
+    """How far each agent is, what each site used, and what was set aside."""
+    with _told():
+        settings = config.load(path)
+        store = app.open_store(settings)
+        content = status.status(store, settings, app.now_us())
+        store.close()
+    if as_json:
+        click.echo(json.dumps(content, ensure_ascii=False))
+        return
+    console = Console()
+    for table in status.tables(content):
+        console.print(table)
+    click.echo(f"journal: {content['journal_bytes'] / 1e6:.1f} MB")
+
+
+@collector.command("broker")
+@click.option("--port", type=click.IntRange(1, 65535), default=1883, show_default=True)
+@click.option("--parent", type=int, hidden=True)
+def broker_command(port: int, parent: int | None) -> None:
+    """Run the embedded MQTT broker, on loopback only."""
+    with _told():
+        broker.serve(port, parent)
+
+
+@collector.command("import")
+@_config
+@click.argument("statement", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--site", required=True, help="The site that received the coin.")
+@click.option(
+    "--source", required=True, help="Where the statement is from; with external_id the key of an entry."
+)
+@click.option("--synthetic", is_flag=True, help="The statement is simulated: filings will say so.")
+def import_command(path: Path, statement: Path, site: str, source: str, synthetic: bool) -> None:
+    """Import a pool's statement (CSV); the same statement again changes nothing."""
+    with _told():
+        settings = config.load(path)
+        if site not in settings.sites:
+            raise ConfigError([f"--site {site}: no section [site.{site}] in {path}"])
+        try:
+            check_name(source)
+        except ValueError as error:
+            raise ConfigError([f"--source {source!r}: {error}"]) from error
+        store = app.open_store(settings)
+        try:
+            new, known = imports.import_statement(
+                store, settings.org, settings.statements_dir,
+                site=site, source=source, path=statement, synthetic=synthetic, now_us=app.now_us(),
+            )  # fmt: skip
+        except StatementError as error:
+            raise StatementError([f"{statement}: rejected, nothing was imported", *error.problems]) from error
+        finally:
+            store.close()
+    click.echo(f"{statement}: {new} new, {known} known")
+
+
+@collector.command()
+@_config
+def rebuild(path: Path) -> None:
+    """Fold journal and statements anew; the collector must not be running."""
+    with _told():
+        rows = app.rebuild(config.load(path))
+    click.echo("ledger rebuilt: " + ", ".join(f"{count} {name}" for name, count in rows.items()))

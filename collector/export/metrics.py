@@ -1,0 +1,74 @@
+"""The metrics: name, type, labels, help. The contract with dashboards; a name is never changed, only added.
+
+Labels never hold addresses, pool users, transaction ids or error texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the table; a counter's samples end with `_total`."""
+
+    name: str
+    type: Literal["gauge", "counter"]
+    labels: tuple[str, ...]
+    help: str
+
+
+_AGENT = ("site", "agent")
+_SITE = ("site",)
+
+BATCHES = Metric(
+    "hashledger_batches_total", "counter", ("result",),
+    "Batches received: accepted, duplicate, ahead (sent again later), set_aside, dropped (no room).",
+)  # fmt: skip
+CONNECTED = Metric("hashledger_broker_connected", "gauge", (), "1 while the collector's MQTT session is up.")
+JOURNAL = Metric("hashledger_journal_bytes", "gauge", (), "Size of the journal.")
+DISK_FREE = Metric("hashledger_disk_free_bytes", "gauge", (), "Room left where the journal is.")
+SET_ASIDE = Metric(
+    "hashledger_set_aside_packets",
+    "gauge",
+    ("reason",),
+    "Packets refused, by reason, since the ledger was made.",
+)
+AGENT_SEQ = Metric("hashledger_agent_last_seq", "gauge", _AGENT, "Last committed batch of the agent.")
+AGENT_AGE = Metric(
+    "hashledger_agent_batch_age_seconds", "gauge", _AGENT, "Time since the agent's last batch was received."
+)
+AGENT_LAG = Metric(
+    "hashledger_agent_lag_seconds", "gauge", _AGENT, "From making to receiving the agent's last batch."
+)
+AGENT_CLOCK = Metric(
+    "hashledger_agent_clock_offset_seconds", "gauge", _AGENT, "Clock offset as the agent states it."
+)
+DEVICES = Metric(
+    "hashledger_site_devices", "gauge", ("site", "state"),
+    "Devices by state; silent: in the register, not ended, and not read of late.",
+)  # fmt: skip
+POWER = Metric("hashledger_site_power_watts", "gauge", _SITE, "Power of the devices read of late.")
+HASHRATE = Metric(
+    "hashledger_site_hashrate_hashes_per_second", "gauge", _SITE, "Hashrate of the devices read of late."
+)
+ENERGY = Metric(
+    "hashledger_site_energy_watt_hours_total", "counter", ("site", "origin"), "Measured energy by origin."
+)
+GAP_BOUND = Metric(
+    "hashledger_site_gap_bound_watt_hours_total",
+    "counter",
+    _SITE,
+    "The most energy that closed gaps can hold.",
+)
+READING_AGE = Metric("hashledger_site_reading_age_seconds", "gauge", _SITE, "Age of the newest reading.")
+DEVICE_POWER = Metric(
+    "hashledger_device_power_watts", "gauge", ("site", "device"),
+    "Last power of each device read of late; only with metrics_per_device = true.",
+)  # fmt: skip
+
+METRICS = (
+    BATCHES, CONNECTED, JOURNAL, DISK_FREE, SET_ASIDE, AGENT_SEQ, AGENT_AGE, AGENT_LAG, AGENT_CLOCK,
+    DEVICES, POWER, HASHRATE, ENERGY, GAP_BOUND, READING_AGE, DEVICE_POWER,
+)  # fmt: skip

@@ -1,0 +1,94 @@
+"""`/metrics`: an overview of the ledger and the counters of ingest, in Prometheus's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from collector.export import metrics as m
+from collector.ingest import Counters
+from collector.overview import Overview
+
+_US = 1e-6
+Sample = tuple[m.Metric, tuple[str, ...], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What the running collector knows beside the ledger."""
+
+    counters: Counters
+    connected: bool
+    journal_bytes: int
+    disk_free_bytes: int
+
+
+def samples(view: Overview, process: Process, per_device: bool) -> Iterator[Sample]:
+    """Every sample of one scrape."""
+    for result in ("accepted", "duplicate", "ahead", "set_aside", "dropped"):
+        yield m.BATCHES, (result,), getattr(process.counters, result)
+    yield m.CONNECTED, (), process.connected
+    yield m.JOURNAL, (), process.journal_bytes
+    yield m.DISK_FREE, (), process.disk_free_bytes
+    refused: dict[str, int] = {}
+    for _, _, reason, _, count, _ in view.set_aside:
+        refused[reason] = refused.get(reason, 0) + count
+    for reason, count in refused.items():
+        yield m.SET_ASIDE, (reason,), count
+    for agent in view.agents:
+        labels = (agent.site, agent.agent)
+        yield m.AGENT_SEQ, labels, agent.last_seq
+        yield m.AGENT_AGE, labels, (view.taken_us - agent.last_received_us) * _US
+        yield m.AGENT_LAG, labels, agent.lag_us * _US
+        if agent.clock_offset_us is not None:
+            yield m.AGENT_CLOCK, labels, agent.clock_offset_us * _US
+    for name, site in view.sites.items():
+        for state, count in sorted(site.devices.items()):
+            yield m.DEVICES, (name, state), count
+        yield m.POWER, (name,), site.power_w
+        yield m.HASHRATE, (name,), site.hashrate_hs
+        for origin, energy_wh in sorted(site.energy_wh.items()):
+            yield m.ENERGY, (name, origin), energy_wh
+        yield m.GAP_BOUND, (name,), site.gap_bound_wh
+        if site.newest_us is not None:
+            yield m.READING_AGE, (name,), (view.taken_us - site.newest_us) * _US
+        if per_device:
+            for device, power_w in site.device_power_w.items():
+                yield m.DEVICE_POWER, (name, device), power_w
+
+
+class _Exporter(Collector):
+    def __init__(self, scrape: Callable[[], Iterable[Sample]]) -> None:
+        self._scrape = scrape
+
+    def describe(self) -> Iterable[Metric]:
+        return []  # else registering would scrape
+
+    def collect(self) -> Iterator[Metric]:
+        families = {metric: _family(metric) for metric in m.METRICS}
+        for metric, labels, value in self._scrape():
+            families[metric].add_metric(labels, value)
+        yield from families.values()
+
+
+def _family(metric: m.Metric) -> CounterMetricFamily | GaugeMetricFamily:
+    kind = CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily
+    return kind(metric.name, metric.help, labels=metric.labels)
+
+
+def serve(host: str, port: int, scrape: Callable[[], Iterable[Sample]]) -> Callable[[], None]:
+    """Serve `/metrics` in a thread of its own; returns what stops it. OSError if the address is taken."""
+    registry = CollectorRegistry()
+    registry.register(_Exporter(scrape))
+    server, thread = start_http_server(port, host, registry)
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return stop

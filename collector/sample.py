@@ -1,0 +1,65 @@
+"""The commented configuration that `hashledger collector init` writes."""
+
+SAMPLE = """\
+# hashledger collector. Paths are relative to this file. `hashledger collector check` names every mistake.
+
+[collector]
+org = "my-org"                  # a-z, 0-9 and '-'; the same in every agent's configuration
+state_dir = "collector-state"   # journal (the truth), ledger (derived), statements: back this up
+metrics = "127.0.0.1:9465"      # Prometheus
+# metrics_per_device = true     # one power series a device: not for thousands of devices
+
+[mqtt]
+host = "127.0.0.1"
+port = 1883
+embedded = true                 # our own broker, loopback only: one machine, trials. Else mosquitto:
+# embedded = false
+# host = "broker.example"
+# port = 8883
+# username = "collector"
+# password_file = "mqtt-password"
+# ca_file = "ca.pem"
+# client_cert_file = "collector.pem"
+# client_key_file = "collector.key"
+
+# One section an agent; the agent prints its public key when it enrols.
+# [[agent]]
+# site = "north"
+# name = "box-1"
+# public_key = "base64 of 32 bytes, 44 characters"
+
+# Where the devices are. Filings are cut in this zone and need the rest as the country asks.
+[site.north]
+name = "North hall"
+country = "ru"                  # ISO 3166 alpha-2, lower case
+zone = "Asia/Irkutsk"           # IANA
+# region = "RU-IRK"
+# province = ""
+# city = ""
+# address = ""
+# postal_code = ""
+# warehouse_id = ""
+# devices = "devices.csv"       # declared devices: serial,product_id,tracking_code,condition,status,...
+
+# Who files. What is not known is left out: a filing says then what it lacks.
+[site.north.filer]
+kind = "organisation"           # organisation, sole_trader, natural_person
+name = "My Mining LLC"
+# inn = ""
+# kpp = ""
+# ogrn = ""
+# miner_register_number = ""
+
+# The operator of the mining infrastructure, where there is one.
+# [site.north.operator]
+# name = ""
+# inn = ""
+# register_number = ""
+
+# Kazakhstan: declared figures, money in KZT.
+# [site.north.investment]
+# contracted_mw = 5.0
+# planned_equipment_kzt = 0
+# potential_infrastructure_kzt = 0
+# maintenance_jobs = 0
+"""

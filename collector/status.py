@@ -1,0 +1,120 @@
+"""`hashledger collector status`: how things stand, as values for `--json` and as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+from sqlalchemy import func, select
+
+from collector import journal
+from collector.config import Config
+from collector.overview import SiteView, overview
+from collector.store import Store, schema
+from reporting.period import Period, local_text, local_time
+
+# Reasons of journalled batches that gave no rows: the newest of them are enough to act on.
+PROBLEMS_SHOWN = 20
+
+
+def status(store: Store, config: Config, now_us: int) -> dict[str, Any]:
+    """Everything the command tells; the keys are the contract of `--json`."""
+    view = overview(store, config.org, now_us)
+    names = sorted({*config.sites, *view.sites})
+    return {
+        "org": config.org,
+        "taken_us": now_us,
+        "journal_bytes": journal.size_bytes(config.journal_dir),
+        "agents": [
+            {
+                "site": agent.site, "agent": agent.agent, "last_seq": agent.last_seq,
+                "last_received_us": agent.last_received_us, "lag_s": agent.lag_us / 1e6,
+                "enrolled": (agent.site, agent.agent) in config.agents,
+            }
+            for agent in view.agents
+        ],
+        "sites": [_site(store, config, name, view.sites.get(name, SiteView()), now_us) for name in names],
+        "set_aside": [
+            {"site": site, "agent": agent, "reason": reason, "detail": detail, "count": count, "last_us": last_us}
+            for site, agent, reason, detail, count, last_us in view.set_aside
+        ] + _unused_batches(store, config.org),
+    }  # fmt: skip
+
+
+def _site(store: Store, config: Config, name: str, view: SiteView, now_us: int) -> dict[str, Any]:
+    declared = config.sites.get(name)
+    zone = declared.site.zone if declared is not None else "UTC"
+    today = local_time(now_us, zone)
+    month = Period.parse(f"{today:%Y-%m}", zone)
+    i, e = schema.interval.c, schema.coin_entry.c
+    with store.read() as connection:
+        within = (
+            i.org == config.org,
+            i.site == name,
+            i.start_us >= month.start_us,
+            i.start_us < month.end_us,
+        )
+        sums = select(func.sum(i.energy_low_wh), func.sum(i.energy_high_wh), func.sum(i.gap_us)).where(
+            *within
+        )
+        low_wh, high_wh, gap_us = (int(n or 0) for n in connection.execute(sums).one())
+        coins: dict[str, int] = {}
+        received = (
+            e.org == config.org, e.site == name, e.received_us >= month.start_us, e.received_us < month.end_us,
+        )  # fmt: skip
+        for row in connection.execute(select(e.coin, e.amount).where(*received).order_by(e.coin)):
+            coins[row.coin] = coins.get(row.coin, 0) + row.amount
+    return {
+        "site": name, "month": month.text, "zone": zone, "devices": view.devices,
+        "power_w": view.power_w, "hashrate_hs": view.hashrate_hs,
+        "energy_wh": low_wh, "energy_high_wh": high_wh, "gap_s": gap_us // 1_000_000,
+        "coins": coins, "newest_reading_us": view.newest_us,
+    }  # fmt: skip
+
+
+def _unused_batches(store: Store, org: str) -> list[dict[str, Any]]:
+    b = schema.batch.c
+    query = select(schema.batch).where(b.org == org, b.problem.is_not(None))
+    with store.read() as connection:
+        rows = connection.execute(query.order_by(b.received_us.desc()).limit(PROBLEMS_SHOWN))
+        return [
+            {
+                "site": row.site, "agent": row.agent, "reason": "unused", "detail": f"batch {row.seq}: {row.problem}",
+                "count": 1, "last_us": row.received_us,
+            }
+            for row in rows
+        ]  # fmt: skip
+
+
+def tables(content: dict[str, Any]) -> Iterator[Table]:
+    """The same for people; instants in UTC."""
+    agents = Table("site", "agent", "last batch", "received", "lag", title="Agents")
+    for a in content["agents"]:
+        name = a["agent"] if a["enrolled"] else f"{a['agent']} (not enrolled)"
+        agents.add_row(
+            a["site"], name, str(a["last_seq"]), _utc(a["last_received_us"]), f"{a['lag_s']:.1f} s"
+        )
+    yield agents
+    sites = Table(
+        "site", "devices", "power", "energy of the month", "with gaps up to", "gaps", "coin", title="Sites"
+    )
+    for s in content["sites"]:
+        coins = ", ".join(f"{amount} base units {coin}" for coin, amount in s["coins"].items())
+        devices = ", ".join(f"{count} {state}" for state, count in s["devices"].items())
+        sites.add_row(
+            s["site"], devices or "none", f"{s['power_w'] / 1e3:.1f} kW",
+            f"{s['month']}: {s['energy_wh'] / 1e3:.1f} kWh", f"{s['energy_high_wh'] / 1e3:.1f} kWh",
+            f"{s['gap_s'] / 3600:.1f} h", coins or "none",
+        )  # fmt: skip
+    yield sites
+    if content["set_aside"]:
+        refused = Table("site", "agent", "reason", "detail", "count", "last", title="Set aside")
+        for r in content["set_aside"]:
+            row = (r["site"], r["agent"], r["reason"], r["detail"], str(r["count"]), _utc(r["last_us"]))
+            refused.add_row(*row)
+        yield refused
+
+
+def _utc(instant_us: int) -> str:
+    return local_text(instant_us - instant_us % 1_000_000, "UTC")

@@ -1,0 +1,120 @@
+"""What an operator types: clear errors that name file, key and what would be right; nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from agent import config, keys
+from agent.cli import agent, as_document
+from agent.readings import Reading
+
+PROBE_KEYS = {
+    "hashrate_hs", "power_w", "power_origin", "make", "model", "firmware", "mac", "serial", "uptime_s",
+    "state", "pools", "unknown",
+}  # fmt: skip
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(agent, arguments)
+
+
+def test_init_writes_a_configuration_that_loads_and_a_key_only_its_owner_reads(here: Path) -> None:
+    result = run("init", "--org", "farm", "--site", "north", "--network", "10.1.0.0/22")
+    assert result.exit_code == 0, result.output
+    loaded = config.load(here / "agent.toml")
+    assert (loaded.agent.org, loaded.agent.site, loaded.network.scan) == ("farm", "north", ["10.1.0.0/22"])
+    key_file = loaded.agent.state_dir / keys.KEY_FILE
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    assert keys.public_text(keys.load(loaded.agent.state_dir)) in result.output
+
+
+def test_init_never_overwrites(here: Path) -> None:
+    run("init")
+    before = (here / "agent.toml").read_bytes(), (here / "agent-state" / keys.KEY_FILE).read_bytes()
+    result = run("init", "--org", "other")
+    assert result.exit_code == 2 and "agent.toml: exists already" in result.output
+    assert before == (
+        (here / "agent.toml").read_bytes(),
+        (here / "agent-state" / keys.KEY_FILE).read_bytes(),
+    )
+
+
+def test_init_with_a_bad_network_writes_nothing(here: Path) -> None:
+    result = run("init", "--network", "10.1.0.0/99")
+    assert result.exit_code == 2 and "network.scan.0" in result.output
+    assert list(here.iterdir()) == []
+
+
+def test_a_configuration_with_three_mistakes_shows_all_three(here: Path) -> None:
+    run("init", "--org", "farm")
+    text = (here / "agent.toml").read_text()
+    text = text.replace('org = "farm"', 'org = "My Farm"').replace("interval_s = 60", 'interval_s = "soon"')
+    (here / "agent.toml").write_text(text.replace("rescan_s", "rescans"))
+    for command in ("check", "run"):
+        result = run(command)
+        assert result.exit_code == 2
+        for part in ("agent.toml: agent.org: 1 to 63", "agent.interval_s:", "network.rescans: is not a key"):
+            assert part in result.output
+
+
+def test_no_password_is_ever_shown_in_an_error(here: Path) -> None:
+    run("init")
+    with (here / "agent.toml").open("a") as file:
+        file.write('[login.antminer]\nuser = "root"\npassword = ["hunter2"]\n')
+    result = run("check")
+    assert result.exit_code == 2 and "login.antminer.password" in result.output
+    assert "hunter2" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [(None, "no such file"), ("[agent\n", "not TOML"), ("", "agent: is missing")]
+)
+def test_an_unusable_file_is_named(here: Path, text: str | None, told: str) -> None:
+    if text is not None:
+        (here / "agent.toml").write_text(text)
+    result = run("check")
+    assert result.exit_code == 2 and told in result.output and "agent.toml" in result.output
+
+
+def test_check_tells_a_broker_that_is_not_there_and_one_that_is(here: Path) -> None:
+    run("init")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        text = (here / "agent.toml").read_text()
+        text = text.replace('host = "collector.example"', 'host = "127.0.0.1"').replace("8883", str(port))
+        text = "\n".join(line for line in text.splitlines() if "_file" not in line)
+        (here / "agent.toml").write_text(text)
+        good = run("check")
+    assert good.exit_code == 0 and "254 addresses" in good.output
+    gone = run("check")
+    assert gone.exit_code == 2 and "mqtt.host" in gone.output
+
+
+def test_a_probe_that_reads_nothing_says_why_and_exits_1(here: Path) -> None:
+    result = run("probe", "127.77.250.1", "--json", "--cgminer-port", "1", "--http-port", "1")
+    assert result.exit_code == 1 and "127.77.250.1: unreachable" in result.output
+
+
+def test_a_scan_that_is_too_large_is_refused_with_the_number(here: Path) -> None:
+    result = run("scan", "10.0.0.0/8")
+    assert result.exit_code == 2 and "16777216 addresses" in result.output
+
+
+def test_a_reading_that_knows_nothing_is_all_null() -> None:
+    document = json.loads(json.dumps(as_document(Reading(0, "antminer", unknown={"power_w": "not told"}))))
+    assert set(document) >= PROBE_KEYS
+    assert document["unknown"] == {"power_w": "not told"} and document["pools"] == []
+    told = {name: value for name, value in document.items() if value not in (None, [], {})}
+    assert set(told) == {"family", "unknown"}
