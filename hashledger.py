@@ -43,7 +43,7 @@ class FrontDoor(click.Group):
 
 def load_facts(config: Path, site: str, period: str) -> Any:
     """The facts of a period out of the ledger: reporting asks for them without knowing the collector."""
-    from collector.facts import load_facts
+    from collector.app import load_facts
 
     return load_facts(config, site, period)
 

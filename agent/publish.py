@@ -137,10 +137,12 @@ class Publisher:
             self._connected_s = None
 
     def _on_message(self, _client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:
+        if message.topic != self._topics["ack"]:
+            return  # the embedded broker hands retained messages of other topics to a new session
         try:
             ack = wire.decode_ack(bytes(message.payload))
         except wire.WireError as error:
-            log.warning("ack topic: %s", error)
+            log.warning("%s: %s", message.topic, error)
             return
         with self._wake:
             self._ack = ack

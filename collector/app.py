@@ -94,9 +94,8 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         link.start()
         stack.callback(link.stop)
         kind = "embedded broker" if child is not None else "broker"
-        say(
-            f"collector: metrics http://{host}:{port}/metrics, {kind} {settings.mqtt.host}:{settings.mqtt.port}"
-        )
+        where = f"{settings.mqtt.host}:{settings.mqtt.port}"
+        say(f"collector: metrics http://{host}:{port}/metrics, {kind} {where}")
         while not stop.wait(TICK_S):
             if child is not None and child.poll() is not None:
                 raise CollectorError(f"the embedded broker ended with status {child.returncode}")

@@ -35,7 +35,7 @@ _CAN_BE_MENDED = (ConfigError, StatementError, CoinConflict, StoreError, BrokerE
 
 @contextmanager
 def _told() -> Iterator[None]:
-    # Errors that a person can mend end with 2, broken invariants with 1; both with their text and no traceback.
+    # What a person can mend ends with 2, a broken invariant with 1; both with their text, no traceback.
     try:
         yield
     except _CAN_BE_MENDED as error:

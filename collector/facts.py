@@ -45,9 +45,8 @@ def period_facts(store: Store, config: Config, site: str, period_text: str, now_
     with store.read() as connection:
         view = _View(connection, config.org, site, period)
         evidence, batches_synthetic = view.evidence()
-        covered_until_us = view.covered_until_us([name for where, name in config.agents if where == site])
-        horizon_us = period.end_us if now_us >= period.end_us else (covered_until_us or period.start_us)
-        devices, device_notes = _devices(view, declared.declared, horizon_us)
+        covered_until_us = view.covered_until_us(config)
+        devices, device_notes = _devices(view, declared.declared, _horizon_us(view, config, now_us))
         receipts, receipts_synthetic = view.receipts()
         energy = _site_energy(devices, view.peak())
         devices_synthetic = view.any_device_synthetic([device.device for device in devices])
@@ -69,6 +68,21 @@ def period_facts(store: Store, config: Config, site: str, period_text: str, now_
         covered_until_us=covered_until_us,
         notes=[*_period_notes(declared, devices, covered_until_us, period, now_us), *device_notes],
     )
+
+
+def period_energy(store: Store, config: Config, site: str, period: Period, now_us: int) -> SiteEnergy:
+    """The site's energy of a period, as its facts have it; needs no declared filer."""
+    with store.read() as connection:
+        view = _View(connection, config.org, site, period)
+        devices, _ = _devices(view, (), _horizon_us(view, config, now_us))
+        return _site_energy(devices, view.peak())
+
+
+def _horizon_us(view: _View, config: Config, now_us: int) -> int:
+    # A period that is over is to be accounted for to its end; one that runs, as far as the ledger reaches.
+    if now_us >= view.period.end_us:
+        return view.period.end_us
+    return view.covered_until_us(config) or view.period.start_us
 
 
 class _View:
@@ -153,10 +167,11 @@ class _View:
             synthetic = synthetic or self._of_site(schema.batch, query.limit(1)).first() is not None
         return ranges, synthetic
 
-    def covered_until_us(self, enrolled: Iterable[str]) -> int | None:
-        """How far the ledger reaches into the period: as far as the agent that is furthest behind."""
+    def covered_until_us(self, config: Config) -> int | None:
+        """How far the ledger reaches into the period: as far as the agent furthest behind."""
         c = schema.stream.c
-        query = select(func.min(c.last_created_us)).where(c.agent.in_(list(enrolled)))
+        enrolled = [agent for site, agent in config.agents if site == self.site]
+        query = select(func.min(c.last_created_us)).where(c.agent.in_(enrolled))
         reached_us = self._of_site(schema.stream, query).scalar_one()
         if reached_us is None or reached_us <= self.period.start_us:
             return None

@@ -92,6 +92,8 @@ class Link:
         received_us = time.time_ns() // 1000
         if message.topic.endswith("/status"):
             self._status(message, received_us)
+        elif not message.topic.endswith("/batch"):
+            return  # amqtt 0.12 gives a returning session the retained messages of everybody's subscriptions
         elif not self._inbox.put(Message(message.topic, bytes(message.payload), received_us)):
             self._counters.dropped += 1
 

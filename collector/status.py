@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.table import Table
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from collector import journal
 from collector.config import Config
+from collector.facts import period_energy
 from collector.overview import SiteView, overview
 from collector.store import Store, schema
 from reporting.period import Period, local_text, local_time
@@ -35,40 +36,26 @@ def status(store: Store, config: Config, now_us: int) -> dict[str, Any]:
             for agent in view.agents
         ],
         "sites": [_site(store, config, name, view.sites.get(name, SiteView()), now_us) for name in names],
-        "set_aside": [
-            {"site": site, "agent": agent, "reason": reason, "detail": detail, "count": count, "last_us": last_us}
-            for site, agent, reason, detail, count, last_us in view.set_aside
-        ] + _unused_batches(store, config.org),
+        "set_aside": [_refused(*row) for row in view.set_aside] + _unused_batches(store, config.org),
     }  # fmt: skip
 
 
 def _site(store: Store, config: Config, name: str, view: SiteView, now_us: int) -> dict[str, Any]:
     declared = config.sites.get(name)
     zone = declared.site.zone if declared is not None else "UTC"
-    today = local_time(now_us, zone)
-    month = Period.parse(f"{today:%Y-%m}", zone)
-    i, e = schema.interval.c, schema.coin_entry.c
+    month = Period.parse(f"{local_time(now_us, zone):%Y-%m}", zone)
+    energy = period_energy(store, config, name, month, now_us)
+    e = schema.coin_entry.c
+    query = select(e.coin, e.amount).where(e.org == config.org, e.site == name)
+    query = query.where(e.received_us >= month.start_us, e.received_us < month.end_us)
+    coins: dict[str, int] = {}
     with store.read() as connection:
-        within = (
-            i.org == config.org,
-            i.site == name,
-            i.start_us >= month.start_us,
-            i.start_us < month.end_us,
-        )
-        sums = select(func.sum(i.energy_low_wh), func.sum(i.energy_high_wh), func.sum(i.gap_us)).where(
-            *within
-        )
-        low_wh, high_wh, gap_us = (int(n or 0) for n in connection.execute(sums).one())
-        coins: dict[str, int] = {}
-        received = (
-            e.org == config.org, e.site == name, e.received_us >= month.start_us, e.received_us < month.end_us,
-        )  # fmt: skip
-        for row in connection.execute(select(e.coin, e.amount).where(*received).order_by(e.coin)):
+        for row in connection.execute(query.order_by(e.coin)):
             coins[row.coin] = coins.get(row.coin, 0) + row.amount
     return {
         "site": name, "month": month.text, "zone": zone, "devices": view.devices,
         "power_w": view.power_w, "hashrate_hs": view.hashrate_hs,
-        "energy_wh": low_wh, "energy_high_wh": high_wh, "gap_s": gap_us // 1_000_000,
+        "energy_wh": energy.energy_wh, "energy_high_wh": energy.energy_high_wh, "gap_s": energy.gap_s,
         "coins": coins, "newest_reading_us": view.newest_us,
     }  # fmt: skip
 
@@ -79,12 +66,14 @@ def _unused_batches(store: Store, org: str) -> list[dict[str, Any]]:
     with store.read() as connection:
         rows = connection.execute(query.order_by(b.received_us.desc()).limit(PROBLEMS_SHOWN))
         return [
-            {
-                "site": row.site, "agent": row.agent, "reason": "unused", "detail": f"batch {row.seq}: {row.problem}",
-                "count": 1, "last_us": row.received_us,
-            }
+            _refused(row.site, row.agent, "unused", f"batch {row.seq}: {row.problem}", 1, row.received_us)
             for row in rows
-        ]  # fmt: skip
+        ]
+
+
+def _refused(site: str, agent: str, reason: str, detail: str, count: int, last_us: int) -> dict[str, Any]:
+    content = {"site": site, "agent": agent, "reason": reason, "detail": detail}
+    return content | {"count": count, "last_us": last_us}
 
 
 def tables(content: dict[str, Any]) -> Iterator[Table]:
@@ -96,9 +85,8 @@ def tables(content: dict[str, Any]) -> Iterator[Table]:
             a["site"], name, str(a["last_seq"]), _utc(a["last_received_us"]), f"{a['lag_s']:.1f} s"
         )
     yield agents
-    sites = Table(
-        "site", "devices", "power", "energy of the month", "with gaps up to", "gaps", "coin", title="Sites"
-    )
+    columns = ("site", "devices", "power", "energy of the month", "with gaps up to", "gaps", "coin")
+    sites = Table(*columns, title="Sites")
     for s in content["sites"]:
         coins = ", ".join(f"{amount} base units {coin}" for coin, amount in s["coins"].items())
         devices = ", ".join(f"{count} {state}" for state, count in s["devices"].items())

@@ -41,14 +41,14 @@ class Processes:
         for name in reversed(list(self._running)):
             self.stop(name)
 
-    def start(self, name: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start `hashledger ARGUMENTS...`; its messages go to LOG_DIR/NAME.log, its output to the caller."""
+    def start(self, name: str, *arguments: str, aloud: bool = False) -> subprocess.Popen[str]:
+        """Start `hashledger ARGUMENTS...`: output to the caller, messages to a log or (aloud) the terminal."""
         with (self._log_dir / f"{name}.log").open("w", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "hashledger", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=log,
+                stderr=None if aloud else log,
                 text=True,
                 env=os.environ | {"PYTHONUNBUFFERED": "1"},
                 # Ctrl-C reaches the demo alone, which then stops the rest in order.
@@ -74,9 +74,9 @@ class Processes:
             if process.poll() is not None or time.monotonic() > until_s:
                 raise ProcessFailed(f"{name} did not come up:\n{self._last_words(name)}")
 
-    def lines(self, name: str, *arguments: str) -> Iterator[str]:
+    def lines(self, name: str, *arguments: str, aloud: bool = False) -> Iterator[str]:
         """Run a command to its end, giving its output line by line; ProcessFailed if it ends badly."""
-        process = self.start(name, *arguments)
+        process = self.start(name, *arguments, aloud=aloud)
         for line in process.stdout or ():
             yield line.rstrip("\n")
         if process.wait() != 0:

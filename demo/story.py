@@ -33,10 +33,10 @@ def tell(folder: Path, plan: FarmPlan, miners: int, leave: bool) -> None:
     ports = Ports(*free_ports(4))
     with Processes(folder / "logs") as processes:
         console.print(f"[bold]1/5[/] farm of {miners} simulated miners, embedded broker, collector, agent")
-        collector_config = _configure(folder, plan, ports)
+        config = _configure(folder, plan, ports)
         ports_given = ("--cgminer-port", str(ports.cgminer), "--http-port", str(ports.http))
         processes.start("farm", "agent", "simulate", "serve", *farm, *ports_given)
-        processes.start("collector", "collector", "run", "--config", str(collector_config))
+        processes.start("collector", "collector", "run", "--config", str(config))
         processes.wait_line("farm", "READY", START_S)
         processes.wait_line("collector", "collector", START_S)
 
@@ -46,38 +46,23 @@ def tell(folder: Path, plan: FarmPlan, miners: int, leave: bool) -> None:
         processes.stop("farm")
 
         console.print(f"[bold]3/5[/] {plan.month} passes in simulated time, a sweep a minute")
-        played = _month(processes, folder, plan, farm, console)
-        console.print("      pool statements")
-        list(processes.lines("truth", "agent", "simulate", "truth", *farm, "--out", str(folder)))
-        for site in plan.sites:
-            statement = str(folder / f"statement-{site.name}.csv")
-            chosen = (
-                "--site",
-                site.name,
-                "--source",
-                "demo-pool",
-                "--synthetic",
-                "--config",
-                str(collector_config),
-            )
-            list(processes.lines(f"import-{site.name}", "collector", "import", statement, *chosen))
+        made = _month(processes, folder, plan, farm, console)
+        _statements(processes, folder, plan, farm, config)
 
         console.print(f"[bold]4/5[/] filings for {plan.month}")
-        for form, site_name in FORMS:
-            period = _quarter(plan.month) if form == "kz-quarterly" else plan.month
-            where = ("--site", site_name, "--out", str(folder / "filings"), "--config", str(collector_config))
-            list(processes.lines(f"report-{form}", "report", "prepare", form, "--period", period, *where))
+        _filings(processes, folder, plan, config)
 
         console.print("[bold]5/5[/] what came of it")
-        facts = table.month_facts(plan, collector_config)
+        facts = table.month_facts(plan, config)
         text = json.dumps(table.summary(plan, facts), indent=1, sort_keys=True, ensure_ascii=False)
         (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
-        table.show(console, folder, facts, played)
+        table.show(console, folder, facts, made)
         console.print(f"took {time.monotonic() - began_s:.0f} s")
         if not leave:
             console.print(
-                f"The collector stays up: http://127.0.0.1:{ports.metrics}/metrics; "
-                f"hashledger collector status --config {collector_config}\nCtrl-C ends it."
+                f"The collector stays up: http://127.0.0.1:{ports.metrics}/metrics and\n"
+                f"hashledger collector status --config {config}\nCtrl-C ends it.",
+                soft_wrap=True,
             )
             while True:
                 time.sleep(1)
@@ -98,7 +83,7 @@ def _configure(folder: Path, plan: FarmPlan, ports: Ports) -> Path:
 def _scan(processes: Processes, folder: Path, console: Console) -> None:
     config = str(folder / f"agent-{LIVE_SITE}.toml")
     families: dict[str, int] = {}
-    for line in processes.lines("scan", "agent", "scan", "--json", "--config", config):
+    for line in processes.lines("scan", "agent", "scan", "--json", "--config", config, aloud=True):
         family = json.loads(line)["family"]
         families[family] = families.get(family, 0) + 1
     told = ", ".join(f"{count} {family}" for family, count in sorted(families.items()))
@@ -137,8 +122,31 @@ def _month(
     return made
 
 
+def _statements(
+    processes: Processes, folder: Path, plan: FarmPlan, farm: tuple[str, ...], config: Path
+) -> None:
+    """The simulator's own account and the pools' statements; the statements go into the coin ledger."""
+    list(processes.lines("truth", "agent", "simulate", "truth", *farm, "--out", str(folder)))
+    for site in plan.sites:
+        where = ("--site", site.name, "--source", "demo-pool", "--synthetic", "--config", str(config))
+        statement = str(folder / f"statement-{site.name}.csv")
+        list(processes.lines(f"import-{site.name}", "collector", "import", statement, *where))
+
+
+def _filings(processes: Processes, folder: Path, plan: FarmPlan, config: Path) -> None:
+    for form, site in FORMS:
+        period = _quarter(plan.month) if form == "kz-quarterly" else plan.month
+        where = ("--period", period, "--site", site, "--out", str(folder / "filings"))
+        list(processes.lines(form, "report", "prepare", form, *where, "--config", str(config)))
+
+
 def _progress(console: Console) -> Progress:
-    columns = ("      {task.description}", BarColumn(width=24), TimeElapsedColumn(), "{task.fields[said]}")
+    columns = (
+        "      {task.description}",
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        "{task.fields[said]}",
+    )
     return Progress(*(TextColumn(c) if isinstance(c, str) else c for c in columns), console=console)
 
 

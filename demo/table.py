@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from agent.simulator.model import FarmPlan
-from collector.facts import load_facts
+from collector.app import load_facts
 from reporting.facts import PeriodFacts
 
 
@@ -55,9 +56,9 @@ def show(
 
 
 def _sites(facts: dict[str, PeriodFacts], made: dict[str, dict[str, int]]) -> Table:
-    table = Table(title="SIMULATED: energy and coin of the month", title_justify="left")
-    for name in ("site", "devices", "readings", "batches", "kWh", "at least", "at most", "gaps", "BTC"):
-        table.add_column(name, justify="left" if name == "site" else "right")
+    table = _table("energy and coin of the month")
+    for name in ("site", "devices", "readings", "batches", "kWh", "at most", "gaps", "BTC"):
+        table.add_column(name, justify="left" if name == "site" else "right", no_wrap=True)
     for site, period in facts.items():
         energy = period.energy
         coin = sum(receipt.amount for receipt in period.receipts if receipt.coin == "BTC")
@@ -67,7 +68,6 @@ def _sites(facts: dict[str, PeriodFacts], made: dict[str, dict[str, int]]) -> Ta
             f"{made[site]['readings']:,}",
             f"{made[site]['batches']:,}",
             f"{energy.energy_wh / 1000:,.1f}",
-            f"{energy.energy_low_wh / 1000:,.1f}",
             f"{energy.energy_high_wh / 1000:,.1f}",
             f"{energy.gap_s / 3600:.1f} h",
             f"{coin // 100_000_000}.{coin % 100_000_000:08}",
@@ -76,13 +76,16 @@ def _sites(facts: dict[str, PeriodFacts], made: dict[str, dict[str, int]]) -> Ta
 
 
 def _filings(folder: Path) -> Table:
-    table = Table(title="SIMULATED: filings", title_justify="left")
-    for name in ("filing", "status", "errors", "warnings", "open in law", "first findings"):
-        table.add_column(name)
+    table = _table("filings, with their findings")
+    for name in ("filing", "status", "errors", "warnings", "open in law"):
+        table.add_column(name, justify="left" if name in ("filing", "status") else "right", no_wrap=True)
     for path in sorted((folder / "filings").glob("*.json")):
-        filing = json.loads(path.read_text(encoding="utf-8"))
+        filing = json.loads(path.read_text(encoding="utf-8"))["filing"]
         levels = [finding["level"] for finding in filing["findings"]]
-        codes = list(dict.fromkeys(finding["code"] for finding in filing["findings"]))
         counts = [str(levels.count(level)) for level in ("error", "warning", "open_question")]
-        table.add_row(path.stem, filing["status"], *counts, ", ".join(codes[:3]))
+        table.add_row(path.stem, filing["status"], *counts)
     return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=f"SIMULATED: {title}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)

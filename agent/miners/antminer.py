@@ -32,7 +32,7 @@ POWER_KEYS = ("watt", "power", "Power", "chain_power")
 FIRMWARE_KEYS = ("system_filesystem_version", "file_system_version")
 SERIAL_KEYS = ("serinum", "serial_no", "serial")
 MAX_CHAINS = 16  # the API numbers its chain fields 1 to 16
-_STOCK_TYPE = re.compile(r"Antminer [\w+\-. ]+")  # other firmware adds its name in brackets
+_STOCK_TYPE = re.compile(r"Antminer [\w+\-. ]+(\(\d+\w*\))?")  # other firmware adds its name in brackets
 _FOREIGN = ("vnish", "hiveon", "luxminer", "boser", "bosminer", "rwglr", "kaonsu", "braiins")
 _SHA256_MODEL = re.compile(r"Antminer [STRV]\d", re.IGNORECASE)
 

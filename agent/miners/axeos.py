@@ -140,8 +140,8 @@ def _pools(info: Json, is_mining: bool) -> tuple[Pool, ...]:
     dual = fields.whole(stratum.get("activePoolMode")) == 1
     found = []
     for place, prefix in enumerate(("stratum", "fallbackStratum")):
-        url, user = _url(info, prefix), info.get(f"{prefix}User")
-        if url is None or not isinstance(user, str) or "\ufffd" in user:
+        url, user = _url(info, prefix), fields.line(info.get(f"{prefix}User"))
+        if url is None or user is None:
             continue
         session = sessions[place] if place < len(sessions) else {}
         if dual:

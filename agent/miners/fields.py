@@ -33,6 +33,8 @@ _REPLACED = "\ufffd"  # what the decoder puts where the bytes were no UTF-8
 _PADDING = re.compile(r"0{8,}")  # real serials hold no run of eight zeros, padded ones do at an end
 _COUNTING = "0123456789" * 4  # what a maker's test tool writes where no serial was set
 MAX_POWER_W = 100_000  # five times the largest machine: beyond it a field is something else
+MAX_TEXT = 256  # the longest pool user seen has 90 characters
+MAX_ROWS = 64  # pools, boards and the like; no device has a quarter of it
 MAX_UPTIME_S = 10 * 365 * 86_400  # a counter beyond ten years is a clock, not an uptime
 
 
@@ -64,10 +66,15 @@ def flag(value: object) -> bool | None:
 
 def text(value: object) -> str | None:
     """Readable text that says something; placeholders and undecodable bytes are None."""
-    if not isinstance(value, str) or _REPLACED in value:
+    found = line(value)
+    return None if found is None or found.lower() in _PLACEHOLDERS else found
+
+
+def line(value: object) -> str | None:
+    """Any readable text, an empty one too, without control characters (and so without half characters)."""
+    if not isinstance(value, str) or _REPLACED in value or len(value) > MAX_TEXT:
         return None
-    found = "".join(sign for sign in value if sign.isprintable()).strip()
-    return None if found.lower() in _PLACEHOLDERS else found
+    return "".join(sign for sign in value if sign.isprintable()).strip()
 
 
 def mac(value: object) -> str | None:
@@ -118,7 +125,7 @@ def rows(reply: Json | None, key: str) -> list[Json]:
     found = (reply or {}).get(key)
     if isinstance(found, dict):
         return [found]
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    return [row for row in found[:MAX_ROWS] if isinstance(row, dict)] if isinstance(found, list) else []
 
 
 def part(reply: Json | None, key: str) -> Json:
@@ -137,12 +144,12 @@ def pools(reply: Json | None) -> tuple[tuple[Pool, ...], str | None]:
     if reply is None:
         return (), "not in the replies"
     found, broken = [], 0
-    for place, raw in enumerate(rows(reply, "POOLS")):
+    for raw in rows(reply, "POOLS"):
         row = {key.lower().replace("_", " "): value for key, value in raw.items()}
-        url, user = row.get("url"), row.get("user")
-        if url == "":
+        url, user = text(row.get("url")), line(row.get("user"))
+        if row.get("url") == "":
             continue  # an empty slot
-        if text(url) is None or not isinstance(user, str) or _REPLACED in user:
+        if url is None or user is None:
             broken += 1
             continue
         active = flag(row.get("stratum active"))
@@ -150,10 +157,10 @@ def pools(reply: Json | None) -> tuple[tuple[Pool, ...], str | None]:
             active = False
         found.append(
             Pool(
-                url=str(text(url)),
-                user=user.strip(),
+                url=url,
+                user=user,
                 active=active,
-                priority=whole(first(row, "priority", "pool", "index")) if row else place,
+                priority=whole(first(row, "priority", "pool", "index")),
                 accepted=whole(row.get("accepted")),
                 rejected=whole(row.get("rejected")),
                 stale=whole(row.get("stale")),
@@ -190,7 +197,8 @@ def build(
         if not full and name in RARE:
             reasons.setdefault(name, "not asked in a sweep")
         reasons.setdefault(name, f"not in the replies ({failures})" if failures else "not in the replies")
-    return Reading(observed_us=observed_us, family=family, unknown=reasons, **known)
+    told = {name: reason[:MAX_TEXT] for name, reason in reasons.items()}
+    return Reading(observed_us=observed_us, family=family, unknown=told, **known)
 
 
 def measured(watts: object, origin: PowerOrigin) -> tuple[float | None, PowerOrigin | None]:

@@ -16,6 +16,8 @@ Json = dict[str, Any]
 # Junk that looks whole again and again must not cost a parse per packet.
 MAX_EARLY_PARSES = 16
 
+MAX_QUOTE = 120  # of a device's own words in an error of ours
+
 ACCESS_DENIED = 45
 INVALID_COMMAND = 14
 
@@ -140,13 +142,13 @@ def checked(reply: Json) -> Json:
     part = status(reply)
     if part.get("STATUS") not in ("E", "F"):
         return reply
-    code, said = part.get("Code"), str(part.get("Msg", ""))
+    code, said = part.get("Code"), ascii(part.get("Msg", ""))[:MAX_QUOTE]
     lowered = said.lower()
     if code == ACCESS_DENIED or "access denied" in lowered or "api disabled" in lowered:
-        raise AuthError(f"refused: {said} (code {code})")
+        raise AuthError(f"refused: {said} (code {ascii(code)[:8]})")
     if code == INVALID_COMMAND or "invalid" in lowered:
-        raise Unsupported(f"refused: {said} (code {code})")
-    raise ProtocolError(f"error reply: {said} (code {code})")
+        raise Unsupported(f"refused: {said} (code {ascii(code)[:8]})")
+    raise ProtocolError(f"error reply: {said} (code {ascii(code)[:8]})")
 
 
 def speaks_cmd(reply: Json) -> bool:

@@ -118,7 +118,7 @@ class _Reader:
             sign = self.text[self.at : self.at + 1]
             if sign == '"':
                 self.at += 1
-                return "".join(parts)
+                return _whole_characters("".join(parts))
             if not sign:
                 raise ValueError("string without an end")
             parts.append(self.escape())
@@ -131,6 +131,13 @@ class _Reader:
             return chr(int(digits, 16))
         self.at += 2
         return _ESCAPES.get(letter, letter)
+
+
+def _whole_characters(text: str) -> str:
+    """Escaped surrogate pairs joined to their character; a half of one becomes the replacement character."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _bare(word: str) -> Any:

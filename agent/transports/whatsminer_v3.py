@@ -47,11 +47,11 @@ async def _receive(reader: asyncio.StreamReader, max_bytes: int) -> bytes:
 
 
 def _checked(reply: cgminer.Json) -> cgminer.Json:
-    code = reply.get("code")
+    code, said = reply.get("code"), ascii(reply.get("msg", ""))[: cgminer.MAX_QUOTE]
     if code == PERMISSION_DENIED:
-        raise AuthError(f"refused: {reply.get('msg')} (code {code})")
+        raise AuthError(f"refused: {said} (code {ascii(code)[:8]})")
     if code == INVALID_COMMAND:
-        raise Unsupported(f"refused: {reply.get('msg')} (code {code})")
+        raise Unsupported(f"refused: {said} (code {ascii(code)[:8]})")
     if code != 0:
-        raise ProtocolError(f"error reply: {reply.get('msg')} (code {code})")
+        raise ProtocolError(f"error reply: {said} (code {ascii(code)[:8]})")
     return reply

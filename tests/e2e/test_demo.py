@@ -109,8 +109,8 @@ def test_three_filings_in_three_formats_all_marked_simulated(made: Path) -> None
     assert [stem.split("_")[0] for stem in stems] == ["ir-ntsw", "kz-quarterly", "ru-monthly"]
     for stem in stems:
         filing = read(filings, f"{stem}.json")
-        assert filing["simulated"] is True or filing.get("SIMULATED")
-        assert any("SIMULATED" in finding["code"] for finding in filing["findings"])
+        assert "must not be filed" in filing["SIMULATED"] and filing["filing"]["simulated"] is True
+        assert any(finding["code"] == "GEN-SIMULATED-001" for finding in filing["filing"]["findings"])
         assert "SIMULATED" in (filings / f"{stem}.csv").read_text(encoding="utf-8-sig")
         workbook = openpyxl.load_workbook(filings / f"{stem}.xlsx")
         for sheet in workbook:

@@ -1,0 +1,84 @@
+"""Single fields: a value that is one, or None."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.miners import fields
+from agent.readings import ProtocolError, State
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        ("02:9C:70:E7:32:F3", "02:9c:70:e7:32:f3"),
+        ("028dae0f601b", "02:8d:ae:0f:60:1b"),
+        ("02-9C-70-E7-32-F3", "02:9c:70:e7:32:f3"),
+        ("00:00:00:00:00:00", None),
+        ("ff:ff:ff:ff:ff:ff", None),
+        ("02:9M:70:E7:32:F3", None),
+        ("02:9c:70:e7:32", None),
+        (None, None),
+        (29, None),
+    ],
+)
+def test_mac(raw: Any, value: str | None) -> None:
+    assert fields.mac(raw) == value
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        ("THQING2BDJAB343ZD", "THQING2BDJAB343ZD"),
+        (" SN1234 \n", "SN1234"),
+        ("020100005ccc2285", "020100005ccc2285"),
+        ("N/A", None),
+        ("0000000000000000", None),
+        ("HTM00000000000000000", None),
+        ("01234567890123456789", None),
+        ("ffffffff", None),
+        ("SN\ufffd12", None),
+        ("x" * 10_000, None),
+        (12345678, None),
+    ],
+)
+def test_serial(raw: Any, value: str | None) -> None:
+    assert fields.serial(raw) == value
+
+
+@pytest.mark.parametrize("raw", [None, True, "", "abc", "nan", "inf", float("nan"), 10**400, "1e999", [], {}])
+def test_no_number(raw: Any) -> None:
+    assert fields.number(raw) is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"), [("3250 W", 3250.0), ("3250w", 3250.0), (0, None), (-1, None), (1e9, None), ("W", None)]
+)
+def test_power(raw: Any, value: float | None) -> None:
+    assert fields.power(raw) == value
+
+
+def test_text_that_cannot_be_written_down_again_is_cleaned() -> None:
+    assert fields.line("farm\ud800.1\x07") == "farm.1"
+    assert fields.text("\ud800") is None
+
+
+def test_every_list_is_bounded() -> None:
+    pools = {"POOLS": [{"URL": f"stratum+tcp://p{n}:1", "User": "u"} for n in range(10_000)]}
+    found, _ = fields.pools(pools)
+    assert len(found) == fields.MAX_ROWS
+
+
+def test_reasons_are_complete_and_short() -> None:
+    reading = fields.build("x", 1, {"hashrate_hs": 0.0}, {"mac": "m" * 9999}, full=False, failed={"a": "b"})
+    assert set(reading.unknown) == set(fields.EXPECTED) - {"hashrate_hs"}
+    assert reading.unknown["serial"] == "not asked in a sweep"
+    assert reading.unknown["pools"] == "not in the replies (a: b)"
+    assert len(reading.unknown["mac"]) == fields.MAX_TEXT and reading.state is State.UNKNOWN
+
+
+def test_a_poll_that_read_nothing_is_no_reading() -> None:
+    with pytest.raises(ProtocolError):
+        fields.build("x", 1, {"make": "Bitmain", "state": State.IDLE}, {}, full=True)

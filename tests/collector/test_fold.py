@@ -1,0 +1,130 @@
+"""The fold: the same rows however batches are cut, committed or folded anew."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent import wire
+from agent.wire import Event, Inventory, PoolUse, Record
+from collector.journal import Journal
+from collector.ledger import tables
+from collector.store import Store, schema, sqlite_url
+from tests.collector.support import A_TEXT, ORG, SITE, T0, A, Agent, B, S, failed, fold_of, ledger_of, one, sweep
+
+DAY_S = 86_400
+
+
+def story() -> list[Record]:
+    """Two devices over three hours: a restart, a gap, a reading without power, a change of firmware."""
+    records: list[Record] = [
+        Inventory(T0, A, "10.0.0.1", "antminer", model="S21", serial="X1", firmware="1.0", nameplate_w=3500.0),
+        Event(T0, "device_appeared", A),
+    ]
+    for at in range(0, 10_800, 30):
+        readings = [{"device": A, "power_w": 3400 + at % 77, "hashrate_hs": 2e14 + at, "uptime_s": at + 50}]
+        if not 4000 < at < 5000:
+            power_w = None if at % 900 == 0 else 3100 + at % 31
+            uptime_s = at - 4900 if at > 4900 else at
+            readings.append({"device": B, "power_w": power_w, "delay_ms": 333, "uptime_s": uptime_s})
+        records.append(sweep(at, readings))
+        if 4000 < at < 5000:
+            records.append(failed(at, B))
+        if at == 6000:
+            records.append(Inventory(T0 + at * S, A, "10.0.0.9", "antminer", model="S21", firmware="1.1"))
+    return records
+
+
+def batches(records: list[Record], cuts: list[int]) -> list[bytes]:
+    agent = Agent()
+    edges = [0, *sorted(cuts), len(records)]
+    return [agent.batch(*records[a:b], created_us=T0) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def energy_rows(folder: Path, packets: list[bytes], group: int) -> dict[str, object]:
+    """The ledger after folding group by group, each time from what the ledger holds (as after a crash)."""
+    journal = Journal(folder / "journal")
+    url = sqlite_url(folder / "ledger.sqlite3")
+    for n in range(0, len(packets), group):
+        journal.append([(T0, packet) for packet in packets[n : n + group]])
+        store = Store.open(url)
+        tables.catch_up(store, ORG, folder / "journal")
+        store.close()
+    journal.close()
+    store = Store.open(url)
+    content = tables.contents(store)
+    store.close()
+    return {name: content[name] for name in ("interval", "energy", "fold_state", "device")}
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.integers(0, 400), max_size=8), st.integers(1, 4))
+def test_any_partition_gives_the_same_rows(cuts: list[int], group: int) -> None:
+    records = story()
+    with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
+        whole = energy_rows(Path(a), batches(records, []), 1)
+        cut = energy_rows(Path(b), batches(records, [min(n, len(records)) for n in cuts]), group)
+    assert cut == whole
+
+
+def test_rebuild_gives_equal_rows(tmp_path: Path) -> None:
+    packets = batches(story(), [3, 50, 51, 200, 300])
+    agent = Agent(seq=6, prev=wire.open_packet(packets[-1]).hash)
+    packets += [agent.batch(payload=b"no payload"), agent.batch(one(20_000, 1000))]
+    ledger = ledger_of(tmp_path, packets)
+    again = Store.open(sqlite_url(tmp_path / "again.sqlite3"))
+    tables.catch_up(again, ORG, tmp_path / "journal")
+    assert tables.contents(again) == tables.contents(ledger)
+    assert len(tables.contents(again)["interval"]) > 10
+    problems = [row.problem for row in tables.contents(again)["batch"] if row.problem]
+    assert len(problems) == 1
+    assert problems[0].startswith("payload:")
+
+
+def test_batch_rows_lead_to_the_signed_bytes(tmp_path: Path) -> None:
+    packets = batches(story(), [10, 20])
+    store = ledger_of(tmp_path, packets)
+    with store.read() as connection:
+        rows = list(connection.execute(schema.batch.select().order_by(schema.batch.c.seq)))
+    journal = Journal(tmp_path / "journal")
+    for row, packet in zip(rows, packets, strict=True):
+        entry = next(journal.read(journal.end._replace(segment=row.segment, offset=row.offset)))
+        assert entry.packet == packet
+        assert wire.open_packet(packet).hash == row.hash
+    journal.close()
+
+
+def test_impossible_created_time_takes_its_place_and_gives_no_rows() -> None:
+    agent = Agent()
+    packets = [
+        agent.batch(one(0, 3600)),
+        agent.batch(one(30, 3600), created_us=T0 + 2 * DAY_S * S),
+        agent.batch(one(60, 3600), created_us=1),
+        agent.batch(one(60, 3600)),
+    ]
+    fold = fold_of(packets)
+    assert fold.streams[SITE, agent.name].last_seq == 4
+    problems = [batch["problem"] for batch in fold.changes.batches]
+    assert [problem is not None and problem.startswith("impossible time") for problem in problems] == [
+        False, True, True, False,
+    ]  # fmt: skip
+    assert fold.devices[SITE, A].meter.take_changed()[0].low_wh == 60
+
+
+def test_register_keeps_history_and_tells_changes(tmp_path: Path) -> None:
+    pools = [PoolUse("stratum+tcp://pool:3333", "farm.1", True, None)]
+    agent = Agent(synthetic=True)
+    first = Inventory(T0, A, "10.0.0.1", "whatsminer", model="M50", firmware="a", pools=pools)
+    second = Inventory(T0 + S, A, "10.0.0.2", "whatsminer", model="M50", firmware="b", pools=pools)
+    store = ledger_of(tmp_path, [agent.batch(first, second, Inventory(T0, b"odd", "x", "y"))])
+    content = tables.contents(store)
+    (device,) = content["device"]
+    assert (device.device, device.address, device.firmware, device.synthetic) == (A_TEXT, "10.0.0.2", "b", True)
+    assert [row.content["firmware"] for row in content["inventory"]] == ["a", "b"]
+    assert [(row.kind, row.detail) for row in content["event"]] == [
+        ("device_changed", {"firmware": "a -> b", "address": "10.0.0.1 -> 10.0.0.2"}),
+        ("not_a_device", {"record": "inventory"}),
+    ]

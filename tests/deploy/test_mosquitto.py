@@ -1,0 +1,192 @@
+"""The shipped broker configuration, on a real mosquitto: who gets in, and who may say and hear what."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import agent.config
+import collector.config
+from agent import wire
+from agent.publish import Publisher
+from agent.spool import Author, Spool
+from agent.wire import Event
+from collector.ingest import PACKET_BYTES, Counters, Inbox
+from collector.link import Link
+from tests.deploy.broker import HOST, PASSWORDS, WAIT_S, Broker, Client, running
+
+ORG = "my-farm"
+A, B = "site-1-agent-1", "site-2-agent-1"
+# Debian puts the broker where a plain user's PATH does not look.
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+
+
+def topic(user: str, leaf: str) -> str:
+    site, _, name = user.rpartition("-agent-")
+    return wire.topic(ORG, site, f"agent-{name}", leaf)
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> str:
+    """The broker's program; installed where CI runs as root, else the tests that need it are skipped."""
+    if shutil.which("mosquitto", path=PATH) is None and os.environ.get("CI") == "true" and os.geteuid() == 0:
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["update"], ["install", "-y", "--no-install-recommends", "mosquitto"]):
+            subprocess.run(
+                ["apt-get", "-qq", *command], env=quiet, stdin=subprocess.DEVNULL, check=True, timeout=80
+            )
+    program = shutil.which("mosquitto", path=PATH)
+    if program is None:
+        pytest.skip("no mosquitto here (Debian: mosquitto)")
+    return program
+
+
+@pytest.fixture(scope="module")
+def broker(mosquitto: str) -> Iterator[Broker]:
+    # Not pytest's own folder: that one is closed to the user mosquitto.
+    with tempfile.TemporaryDirectory(prefix="hashledger-") as folder, running(mosquitto, Path(folder)) as it:
+        yield it
+
+
+@pytest.fixture
+def listener(broker: Broker) -> Iterator[Client]:
+    """The collector, hearing all that it may hear."""
+    with Client(broker, "collector") as client:
+        client.subscribe("#")
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [(None, None), (A, "wrong"), (A, PASSWORDS[B])],
+    ids=["none", "wrong", "another's"],
+)
+def test_credentials_are_needed(broker: Broker, user: str | None, password: str | None) -> None:
+    with Client(broker, user, password) as client:
+        assert client.refused
+
+
+def test_unknown_authority_is_refused_by_the_client(broker: Broker) -> None:
+    with (
+        socket.create_connection((HOST, broker.port), timeout=WAIT_S) as plain,
+        pytest.raises(ssl.SSLCertVerificationError),
+    ):
+        ssl.create_default_context().wrap_socket(plain, server_hostname=HOST)
+
+
+def test_plain_text_is_refused(broker: Broker) -> None:
+    with socket.create_connection((HOST, broker.port), timeout=WAIT_S) as plain:
+        plain.sendall(b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00")  # CONNECT, MQTT 3.1.1
+        assert not _received(plain).startswith(b"\x20")  # CONNACK
+
+
+def _received(plain: socket.socket) -> bytes:
+    try:
+        return plain.recv(16)
+    except ConnectionError:
+        return b""
+
+
+def test_batch_and_status_reach_the_collector(broker: Broker, listener: Client) -> None:
+    with Client(broker, A) as client:
+        for leaf, payload in (("batch", b"packet"), ("status", b"alive")):
+            client.publish(topic(A, leaf), payload)
+            assert listener.receive() == (topic(A, leaf), payload)
+
+
+def test_largest_batch_passes(broker: Broker, listener: Client) -> None:
+    largest = bytes(PACKET_BYTES)
+    with Client(broker, A) as client:
+        client.publish(topic(A, "batch"), largest)
+        assert listener.receive() == (topic(A, "batch"), largest)
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [topic(B, "batch"), topic(B, "status"), "hashledger/v1/other/site-1/agent-1/batch"],
+)
+def test_agent_cannot_speak_for_another(broker: Broker, listener: Client, foreign: str) -> None:
+    with Client(broker, A) as client:
+        client.publish(foreign, b"forged")
+        client.publish(topic(A, "batch"), b"own")  # one connection, one order: what came before was denied
+        assert listener.receive() == (topic(A, "batch"), b"own")
+
+
+def test_agent_cannot_acknowledge(broker: Broker, listener: Client) -> None:
+    with Client(broker, A) as client, Client(broker, B) as other:
+        for reader, own in ((client, topic(A, "ack")), (other, topic(B, "ack"))):
+            reader.subscribe(own)
+        client.publish(topic(B, "ack"), b"forged")
+        client.publish(topic(A, "ack"), b"forged")
+        listener.publish(topic(A, "ack"), b"true")
+        listener.publish(topic(B, "ack"), b"true")
+        assert client.receive() == (topic(A, "ack"), b"true")
+        assert other.receive() == (topic(B, "ack"), b"true")
+
+
+def test_agent_hears_its_own_ack_only(broker: Broker, listener: Client) -> None:
+    for user in (B, A):
+        listener.publish(topic(user, "ack"), b"1", retain=True)
+    with Client(broker, A) as client:
+        client.subscribe("#")  # granted, but delivery asks the acl again
+        assert client.receive() == (topic(A, "ack"), b"1"), "retained"
+        with Client(broker, B) as other:
+            other.publish(topic(B, "batch"), b"packet")
+        for user in (B, A):
+            listener.publish(topic(user, "ack"), b"2", retain=True)
+        assert client.receive() == (topic(A, "ack"), b"2")
+        assert client.messages.empty()
+
+
+def test_agent_and_collector_speak_through_it(broker: Broker, tmp_path: Path) -> None:
+    """The real publisher and the real link, with the settings that their configurations have."""
+    for user in ("collector", A):
+        (tmp_path / user).write_text(PASSWORDS[user] + "\n")
+    author = Author(ORG, "site-1", "agent-1", Ed25519PrivateKey.generate(), synthetic=True, clock_source="test")
+    spool = Spool(tmp_path / "spool.db", author)
+    spool.append([Event(1, "agent_started")], 1)
+    publisher = Publisher(
+        spool,
+        author,
+        agent.config.MqttSection(
+            host=HOST, port=broker.port, username=A, password_file=tmp_path / A, ca_file=broker.ca_file
+        ),
+    )
+    inbox = Inbox()
+    link = Link(
+        collector.config.Mqtt(
+            host=HOST,
+            port=broker.port,
+            username="collector",
+            password_file=tmp_path / "collector",
+            ca_file=broker.ca_file,
+        ),
+        ORG,
+        inbox,
+        Counters(),
+        tuple,
+    )
+    link.start()
+    publisher.start()
+    try:
+        messages = _wait(inbox.take)
+        packet = wire.open_packet(messages[0].packet)
+        link.publish([(topic(A, "ack"), wire.encode_ack(packet.envelope.seq, packet.hash))])
+        _wait(lambda: spool.depth().waiting == 0)
+    finally:
+        publisher.stop()
+        link.stop()
+        spool.close()
+
+
+def _wait[T](look: Callable[[], T]) -> T: ...
