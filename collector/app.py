@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
+from sqlalchemy import func, select
+
 from collector import broker, config, imports, journal
 from collector.config import Config, ConfigError
 from collector.export import prometheus
@@ -20,7 +22,7 @@ from collector.journal import Journal
 from collector.ledger import tables
 from collector.link import Link
 from collector.overview import overview
-from collector.store import Store, schema, sqlite_url, upsert
+from collector.store import Store, StoreError, schema, sqlite_url, upsert
 from reporting.facts import PeriodFacts
 
 # How often the worker looks whether it shall stop, and the supervisor whether everything lives.
@@ -75,7 +77,7 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
 
         def scrape() -> Iterable[prometheus.Sample]:
             process = prometheus.Process(
-                ingest.counters, link.connected.is_set(),
+                ingest.counters, link.connected.is_set(), dict(link.statuses),
                 journal.size_bytes(settings.journal_dir), shutil.disk_usage(settings.journal_dir).free,
             )  # fmt: skip
             view = overview(store, settings.org, now_us())
@@ -136,7 +138,11 @@ def rebuild(settings: Config) -> dict[str, int]:
         imports.replay(store, settings.org, settings.statements_dir)
         if settings.ledger_path.is_file():
             _carry_set_aside(settings.ledger_path, store)
-        rows = {name: len(content) for name, content in tables.contents(store).items()}
+        with store.read() as connection:
+            rows = {
+                table.name: int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+                for table in schema.DERIVED
+            }
         with store.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         store.close()
@@ -149,7 +155,10 @@ def rebuild(settings: Config) -> dict[str, int]:
 
 def _carry_set_aside(old: Path, new: Store) -> None:
     # Refused packets are in no journal; they are the one thing that a rebuild takes from the old ledger.
-    store = Store.open(sqlite_url(old))
+    try:
+        store = Store.open(sqlite_url(old))
+    except StoreError:
+        return  # of another schema: to be rid of it is what a rebuild is for
     with store.read() as connection:
         rows = [dict(row) for row in connection.execute(schema.set_aside.select()).mappings()]
     store.close()

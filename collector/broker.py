@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
+import select
 import signal
-import socket
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 
 from amqtt.broker import Broker
+from amqtt.errors import BrokerError as StartError
 
 HOST = "127.0.0.1"
 _PR_SET_PDEATHSIG = 1
@@ -28,23 +30,29 @@ class BrokerError(Exception):
     """The embedded broker does not start; the text says why."""
 
 
-def serve(port: int, parent: int | None = None) -> None:
+def serve(port: int, say: Callable[[str], None], parent: int | None = None) -> None:
     """Serve MQTT on loopback until SIGTERM or SIGINT; with `parent`, die with that process."""
     if parent is not None:
         _die_with(parent)
-    asyncio.run(_serve(port))
+    asyncio.run(_serve(port, say))
 
 
-async def _serve(port: int) -> None:
+async def _serve(port: int, say: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    # amqtt logs tracebacks of every client that goes away rudely; its own end is told below.
+    logging.getLogger("amqtt").setLevel(logging.CRITICAL)
     config = {
         "listeners": {"default": {"type": "tcp", "bind": f"{HOST}:{port}"}},
         "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
     }
     broker = Broker(config)
-    await broker.start()
+    try:
+        await broker.start()
+    except StartError as error:
+        raise BrokerError(f"the embedded broker cannot listen on {HOST}:{port}: {error}") from error
+    say(f"broker: {HOST}:{port}")
     await stop.wait()
     await broker.shutdown()
 
@@ -58,17 +66,17 @@ def _die_with(parent: int) -> None:
 
 
 def start_child(port: int) -> subprocess.Popen[bytes]:
-    """The broker as a child process, listening; BrokerError if the port is taken or it does not come up."""
-    if _listening(port):
-        raise BrokerError(f"port {port} of {HOST} is taken: set another mqtt.port, or embedded = false")
+    """The broker as a child process, listening; BrokerError if it does not come up."""
     command = [sys.executable, "-m", "collector", "broker", "--port", str(port), "--parent", str(os.getpid())]
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not _listening(port):
-        if child.poll() is not None or time.monotonic() > deadline:
-            stop_child(child)
-            raise BrokerError(f"the embedded broker did not come up on port {port}")
-        time.sleep(0.05)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    ready, _, _ = select.select([child.stdout], [], [], START_TIMEOUT_S)
+    if not ready or not child.stdout.readline():
+        stop_child(child)
+        raise BrokerError(
+            f"the embedded broker did not come up on {HOST}:{port}: "
+            "is the port taken? Set another mqtt.port, or mqtt.embedded = false"
+        )
     return child
 
 
@@ -80,11 +88,3 @@ def stop_child(child: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
-
-
-def _listening(port: int) -> bool:
-    try:
-        with socket.create_connection((HOST, port), timeout=1):
-            return True
-    except OSError:
-        return False

@@ -30,7 +30,10 @@ _config = click.option(
     "--config", "path", type=click.Path(path_type=Path, dir_okay=False), default=Path("collector.toml"),
     show_default=True, help="The collector's configuration.",
 )  # fmt: skip
-_CAN_BE_MENDED = (ConfigError, StatementError, CoinConflict, StoreError, BrokerError, ReportingError)
+# OSError: no right to a file, no room on the disk.
+_CAN_BE_MENDED = (
+    ConfigError, StatementError, CoinConflict, StoreError, BrokerError, ReportingError, OSError,
+)  # fmt: skip
 
 
 @contextmanager
@@ -108,7 +111,7 @@ def status_command(path: Path, as_json: bool) -> None:
 def broker_command(port: int, parent: int | None) -> None:
     """Run the embedded MQTT broker, on loopback only."""
     with _told():
-        broker.serve(port, parent)
+        broker.serve(port, click.echo, parent)
 
 
 @collector.command("import")

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, and_, func, select
 
 from collector.config import Config, ConfigError, SiteConfig
-from collector.ledger.energy import HALF_HOUR_US, bound_wh, rated_mw
+from collector.ledger.energy import HALF_HOUR_US, MAX_GAP_LIMIT_US, bound_wh, rated_mw
 from collector.store import Store, schema
 from reporting.facts import (
     AddressKind,
@@ -224,6 +224,9 @@ def _devices(
 def _open_us(row: Any, period: Period, horizon_us: int) -> int:
     """How much of the period a device that has not come back is missing, up to the horizon."""
     if row.last_us is None or row.ended_us is not None:
+        return 0
+    # In a period that still runs, the next reading may yet bridge a short time: no gap so far.
+    if horizon_us < period.end_us and horizon_us - row.last_us <= MAX_GAP_LIMIT_US:
         return 0
     return max(0, horizon_us - max(int(row.last_us), period.start_us))
 

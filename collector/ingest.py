@@ -28,8 +28,8 @@ GROUP_WAIT_S = 0.1
 # What may wait in memory. Beyond it messages are dropped: their agents send them again for want of an ack.
 INBOX_MESSAGES = 1_000
 INBOX_BYTES = 256 * 1024 * 1024
-# A payload is at most 64 MiB unpacked and compresses well; more than this in one message is no batch.
-PACKET_BYTES = 32 * 1024 * 1024
+# A payload that would unpack is smaller than this even where it does not compress.
+PACKET_BYTES = wire.MAX_PAYLOAD_BYTES + 1024 * 1024
 # Reasons by sender: names come from whoever may publish, so the table must not grow with them.
 SET_ASIDE_ROWS = 1_000
 SET_ASIDE_PACKET_BYTES = 256 * 1024

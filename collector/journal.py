@@ -153,8 +153,12 @@ def read(folder: Path, start: Position = START) -> Iterator[Entry]:
             continue
         path = _path(folder, segment)
         content = path.read_bytes()
+        if len(content) < _HEADER.size and segment == segments[-1] > start.segment:
+            return  # its writer is just making it
         _check_header(path, content, segment)
         offset = start.offset if segment == start.segment else _HEADER.size
+        if offset > len(content):
+            raise JournalError(f"{path}: ends at offset {len(content)}, before the checkpoint at {offset}")
         while (found := _record_at(content, offset)) is not None:
             received_us, packet = found
             offset += _RECORD.size + len(packet)
@@ -162,7 +166,7 @@ def read(folder: Path, start: Position = START) -> Iterator[Entry]:
         if offset != len(content) and (segment != segments[-1] or _record_behind(content, offset)):
             raise JournalError(f"{path}: damaged record at offset {offset}")
     if segments and start.segment > segments[-1]:
-        raise JournalError(f"{folder}: segment {start.segment} of the checkpoint is missing")
+        raise JournalError(f"{folder}: segment {start.segment}, where the checkpoint is, is missing")
 
 
 def size_bytes(folder: Path) -> int:

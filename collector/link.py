@@ -12,6 +12,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent import wire
+from agent.wire import WireError
 from collector.config import Mqtt
 from collector.ingest import Counters, Inbox, Message
 
@@ -28,7 +29,7 @@ STATUS_TOPICS = 10_000
 
 
 class Link:
-    """One persistent session; `statuses` holds each agent's last (retained) status and when it came."""
+    """One persistent session; `statuses` holds each agent's last (retained) status."""
 
     def __init__(
         self,
@@ -40,7 +41,7 @@ class Link:
     ) -> None:
         self._org, self._inbox, self._counters, self._acks = org, inbox, counters, acks
         self._host, self._port = config.host, config.port
-        self.statuses: dict[tuple[str, str], tuple[bytes, int]] = {}
+        self.statuses: dict[tuple[str, str], bytes] = {}
         self.connected = threading.Event()
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, f"hashledger-collector-{org}", clean_session=False
@@ -89,15 +90,14 @@ class Link:
         self.connected.clear()
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        received_us = time.time_ns() // 1000
-        if message.topic.endswith("/status"):
-            self._status(message, received_us)
-        elif not message.topic.endswith("/batch"):
-            return  # amqtt 0.12 gives a returning session the retained messages of everybody's subscriptions
-        elif not self._inbox.put(Message(message.topic, bytes(message.payload), received_us)):
-            self._counters.dropped += 1
-
-    def _status(self, message: mqtt.MQTTMessage, received_us: int) -> None:
-        _, site, agent, _ = wire.parse_topic(message.topic)
-        if len(self.statuses) < STATUS_TOPICS or (site, agent) in self.statuses:
-            self.statuses[site, agent] = (bytes(message.payload[:STATUS_BYTES]), received_us)
+        try:
+            _, site, agent, leaf = wire.parse_topic(message.topic)
+        except WireError:
+            return  # see below
+        if leaf == "batch":
+            received_us = time.time_ns() // 1000
+            if not self._inbox.put(Message(message.topic, bytes(message.payload), received_us)):
+                self._counters.dropped += 1
+        elif leaf == "status" and (len(self.statuses) < STATUS_TOPICS or (site, agent) in self.statuses):
+            self.statuses[site, agent] = bytes(message.payload[:STATUS_BYTES])
+        # Anything else: amqtt 0.12 gives a returning session what is retained for anybody's subscriptions.

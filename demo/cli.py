@@ -33,7 +33,9 @@ MARKER = ".hashledger-demo"
 )
 def demo(folder: Path, miners: int, month: str | None, seed: int, leave: bool) -> None:
     """A simulated farm, its month and its filings, on this machine alone: no broker, no database, no root."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Ctrl-C too: a shell's background job begins with it ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     today = datetime.now(UTC).date()
     chosen = month or f"{today.replace(day=1) - timedelta(days=1):%Y-%m}"
     _check_month(chosen)
@@ -73,5 +75,6 @@ def _clear(folder: Path) -> None:
 
 
 def _interrupt(_number: int, _frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough: the clean-up must not be cut short
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # one is enough: the clean-up must not be cut short
     raise KeyboardInterrupt

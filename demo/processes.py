@@ -42,7 +42,7 @@ class Processes:
             self.stop(name)
 
     def start(self, name: str, *arguments: str, aloud: bool = False) -> subprocess.Popen[str]:
-        """Start `hashledger ARGUMENTS...`: output to the caller, messages to a log or (aloud) the terminal."""
+        """Start `hashledger ARGUMENTS...`: output to the caller, messages to a log, or to the terminal."""
         with (self._log_dir / f"{name}.log").open("w", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "hashledger", *arguments],

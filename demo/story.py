@@ -70,7 +70,7 @@ def tell(folder: Path, plan: FarmPlan, miners: int, leave: bool) -> None:
 
 def _configure(folder: Path, plan: FarmPlan, ports: Ports) -> Path:
     """Write every configuration and make every key; the collector's path."""
-    networks = {site.name: (site.network,) for site in plan.sites}
+    networks: dict[str, tuple[str, ...]] = {site.name: (site.network,) for site in plan.sites}
     networks[LIVE_SITE] = tuple(site.network for site in plan.sites)
     public = {}
     for site, scanned in networks.items():

@@ -89,7 +89,7 @@ def parse(
     program = fields.text(row.get("Type")) or fields.text(row.get("type"))
     board = fields.text(info.get("minertype"))
     values["model"] = program or board
-    swapped = program and board and program != board
+    swapped = program and board and not _same_name(program, board)
     if swapped:  # a control board of another machine answers the web pages
         unknown["minertype"] = f"the web pages say {board}, the mining program {program}"
     if full:
@@ -117,6 +117,10 @@ def parse(
         unknown["state"] = "no rate of this moment and no mode was read"
     values |= _hardware(row)
     return fields.build(FAMILY, observed_us, values, unknown, full=full, failed=failed)
+
+
+def _same_name(one: str, other: str) -> bool:
+    return one.lower().replace(" ", "") == other.lower().replace(" ", "")
 
 
 def _merged(got: Mapping[str, Json]) -> Json:
@@ -224,7 +228,8 @@ def _hardware(row: Json) -> dict[str, Any]:
         boards = [_hottest(chain.get("temp_pcb")) for chain in chains]
         dies = [_hottest(chain.get("temp_chip")) for chain in chains]
     else:
-        slots = range(1, MAX_CHAINS + 1)
+        numbers = range(1, MAX_CHAINS + 1)
+        slots = [n for n in numbers if fields.whole(row.get(f"chain_acn{n}"))] or list(numbers)
         chips = [fields.whole(row.get(f"chain_acn{n}")) or 0 for n in slots]
         hashing = [fields.number(row.get(f"chain_rate{n}")) or 0 for n in slots]
         boards = [_hottest(row.get(f"temp_pcb{n}", row.get(f"temp{n}"))) for n in slots]

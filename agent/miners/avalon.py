@@ -29,9 +29,9 @@ _WORK_STATES = {"In Work": None, "In Init": State.STARTING, "In Idle": State.IDL
 
 
 def recognise(seen: Mapping[str, Json]) -> bool:
-    """True where `version` names the product."""
+    """True where `version` names the product, or `stats` has the text field of a unit."""
     rows = fields.rows(seen.get("version"), "VERSION")
-    return any(str(row.get("PROD", "")).startswith("Avalon") for row in rows)
+    return any(str(row.get("PROD", "")).startswith("Avalon") for row in rows) or bool(_units(seen))
 
 
 async def read(address: str, access: Access, *, full: bool) -> Reading:

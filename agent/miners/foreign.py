@@ -45,7 +45,6 @@ _MARKS = (
     "luxminer",
     "vnish",
     "hiveon",
-    "avalon",
     "innominer",
     "gcminer",
     "kaonsu",

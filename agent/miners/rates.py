@@ -31,6 +31,8 @@ def by_window(rows: Iterable[Json]) -> dict[str, list[Rate]]:
     for row in rows:
         stated_hs = unit_hs(row.get("rate_unit"))
         for name, raw in row.items():
+            if "HS " not in name and not name.startswith("rate_"):
+                continue  # nearly all of some 150 fields: spare them the patterns
             if match := _LABELLED.fullmatch(name):
                 label_hs, window = unit_hs(match[1]), match[2]
             elif match := _WEB.fullmatch(name):

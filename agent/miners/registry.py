@@ -55,6 +55,8 @@ COMMANDS = ("version", "get_version", "stats", "devdetails")
 
 async def read(address: str, family: str, access: Access, *, full: bool = True) -> Reading:
     """One poll within the family's deadline: all fields, or with `full=False` only those that change."""
+    if family not in BY_NAME:
+        raise Unsupported(f"no driver is called {family!r}")
     limit_s = (
         access.network.foreign_deadline_s if family == foreign.FAMILY else access.network.poll_deadline_s
     )

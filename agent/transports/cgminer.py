@@ -46,6 +46,7 @@ async def ask_unchecked(
     reply: asyncio.Future[Json] = loop.create_future()
     port = network.cgminer_port
     limit_s = network.deadline_s if deadline_s is None else min(deadline_s, network.deadline_s)
+    ends_s = loop.time() + limit_s
     try:
         async with asyncio.timeout(min(network.connect_timeout_s, limit_s)):
             transport, exchange = await loop.create_connection(
@@ -56,7 +57,7 @@ async def ask_unchecked(
     except OSError as error:
         raise Unreachable(f"{port}/tcp: {error.strerror or error}") from error
     try:
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout_at(ends_s):
             return await reply
     except TimeoutError as error:
         try:  # the peer may have said everything and kept the line open

@@ -20,6 +20,7 @@ async def ask(
     """The reply to one command on its own connection, its code checked."""
     port, limit_s = network.whatsminer_v3_port, min(deadline_s, network.deadline_s)
     request = json.dumps({"cmd": command} | ({"param": param} if param else {})).encode()
+    ends_s = asyncio.get_running_loop().time() + limit_s
     try:
         async with asyncio.timeout(min(network.connect_timeout_s, limit_s)):
             reader, writer = await asyncio.open_connection(address, port)
@@ -28,7 +29,7 @@ async def ask(
     except OSError as error:
         raise Unreachable(f"{port}/tcp: {error.strerror or error}") from error
     try:
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout_at(ends_s):
             writer.write(len(request).to_bytes(LENGTH_BYTES, "little") + request)
             return _checked(cgminer.parse(await _receive(reader, network.max_reply_bytes)))
     except TimeoutError as error:

@@ -45,6 +45,9 @@ AGENT_LAG = Metric(
 AGENT_CLOCK = Metric(
     "hashledger_agent_clock_offset_seconds", "gauge", _AGENT, "Clock offset as the agent states it."
 )
+AGENT_ALIVE = Metric(
+    "hashledger_agent_alive", "gauge", _AGENT, "1 while the broker holds the agent's connection to be up."
+)
 DEVICES = Metric(
     "hashledger_site_devices", "gauge", ("site", "state"),
     "Devices by state; silent: in the register, not ended, and not read of late.",
@@ -70,5 +73,5 @@ DEVICE_POWER = Metric(
 
 METRICS = (
     BATCHES, CONNECTED, JOURNAL, DISK_FREE, SET_ASIDE, AGENT_SEQ, AGENT_AGE, AGENT_LAG, AGENT_CLOCK,
-    DEVICES, POWER, HASHRATE, ENERGY, GAP_BOUND, READING_AGE, DEVICE_POWER,
+    AGENT_ALIVE,     DEVICES, POWER, HASHRATE, ENERGY, GAP_BOUND, READING_AGE, DEVICE_POWER,
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, start_http_server
@@ -23,6 +23,7 @@ class Process:
 
     counters: Counters
     connected: bool
+    statuses: Mapping[tuple[str, str], bytes]
     journal_bytes: int
     disk_free_bytes: int
 
@@ -34,6 +35,8 @@ def samples(view: Overview, process: Process, per_device: bool) -> Iterator[Samp
     yield m.CONNECTED, (), process.connected
     yield m.JOURNAL, (), process.journal_bytes
     yield m.DISK_FREE, (), process.disk_free_bytes
+    for key, status in sorted(process.statuses.items()):
+        yield m.AGENT_ALIVE, key, status == b"alive"
     refused: dict[str, int] = {}
     for _, _, reason, _, count, _ in view.set_aside:
         refused[reason] = refused.get(reason, 0) + count

@@ -50,7 +50,7 @@ class HalfHour:
         self.hashrate_us = 0
 
 
-class Meter:
+class Integral:
     """The integration of one device: where it stands, and the half-hours that changed."""
 
     __slots__ = (

@@ -62,9 +62,10 @@ class Batch:
         self.received_us = received_us
         self.ordinal = 0
 
-    def row(self, **columns: object) -> dict[str, Any]:
+    def row(self, at_us: int, **columns: object) -> dict[str, Any]:
         """A row keyed by this batch's place in its stream and the next ordinal."""
         self.ordinal += 1
+        columns["at_us"] = storable(at_us)
         place = {"seq": self.seq, "ordinal": self.ordinal}
         return {"org": self.org, "site": self.site, "agent": self.agent} | place | columns
 
@@ -76,6 +77,11 @@ class Batch:
 def possible_time(at_us: int, received_us: int) -> bool:
     """True unless the instant is before 2020 or more than a day after it was received."""
     return EARLIEST_US <= at_us <= received_us + DAY_US
+
+
+def storable(number: int) -> int:
+    """The number, or the nearest that 64 bits hold: what an agent says must never stop the fold."""
+    return max(-(2**63), min(number, 2**63 - 1))
 
 
 class Fold:
@@ -109,14 +115,15 @@ class Fold:
             except WireError as error:
                 problem = f"payload: {error}"
         stream.last_seq, stream.last_hash, stream.session = envelope.seq, packet.hash, envelope.session
-        stream.last_created_us, stream.last_received_us = envelope.created_us, entry.received_us
-        stream.clock_offset_us = envelope.clock_offset_us
+        stream.last_created_us, stream.last_received_us = storable(envelope.created_us), entry.received_us
+        offset_us = envelope.clock_offset_us
+        stream.clock_offset_us = None if offset_us is None else storable(offset_us)
         self.position = entry.after
         self.changes.streams.add(key)
         self.changes.batches.append(
             {
                 "org": self.org, "site": envelope.site, "agent": envelope.agent, "seq": envelope.seq,
-                "created_us": envelope.created_us, "received_us": entry.received_us, "hash": packet.hash,
+                "created_us": stream.last_created_us, "received_us": entry.received_us, "hash": packet.hash,
                 "segment": entry.start.segment, "offset": entry.start.offset, "readings": readings,
                 "synthetic": envelope.synthetic, "problem": problem,
             }
@@ -145,13 +152,10 @@ class Fold:
         return device
 
     def _sweep(self, batch: Batch, sweep: Sweep) -> int:
-        delays = wire.values(sweep, "delay_ms")
-        times = (delays * 1000 + sweep.started_us).tolist()
-        if times and (
-            int(delays.min()) == wire.missing("delay_ms")
-            or not batch.possible(min(times))
-            or not batch.possible(max(times))
-        ):
+        delays_ms = wire.values(sweep, "delay_ms").tolist()
+        times = [sweep.started_us + delay_ms * 1000 for delay_ms in delays_ms]
+        known = wire.missing("delay_ms") not in delays_ms
+        if times and not (known and batch.possible(min(times)) and batch.possible(max(times))):
             self._note(batch, sweep.started_us, "impossible_time", None, {"readings": str(len(times))})
             return 0
         max_gap_us = min(MAX_GAP_POLLS * sweep.interval_s * 1_000_000, MAX_GAP_LIMIT_US)
@@ -163,12 +167,12 @@ class Fold:
             device = self._device(batch, raw, at_us)
             if device is None:  # never: the wire's check has made every id 16 bytes
                 continue
-            meter = device.meter
-            if meter.last_us is not None and at_us <= meter.last_us:
-                self._backwards(batch, device, at_us, meter.last_us)
+            integral = device.integral
+            if integral.last_us is not None and at_us <= integral.last_us:
+                self._backwards(batch, device, at_us, integral.last_us)
                 continue
             # The least integer means "not read"; any other negative is no power, uptime or hashrate either.
-            off = meter.read(
+            off = integral.read(
                 at_us,
                 power_mw if power_mw >= 0 else None,
                 origin if 0 < origin < NO_ORIGIN else NO_ORIGIN,
@@ -188,9 +192,9 @@ class Fold:
     def _failure(self, batch: Batch, failure: wire.FailedPoll, at_us: int) -> None:
         key = (batch.site, failure.device)
         device = self.devices.get(key)  # a device that never gave a reading has no gap that could be bounded
-        if device is None or not batch.possible(at_us) or at_us <= (device.meter.last_us or 0):
+        if device is None or not batch.possible(at_us) or at_us <= (device.integral.last_us or 0):
             return
-        device.meter.failed(at_us, failure.kind in SILENT)
+        device.integral.failed(at_us, failure.kind in SILENT)
         if device.cause not in ("vanished", "replaced"):
             device.cause = failure.kind
         self.changes.devices[key] = device
@@ -228,7 +232,7 @@ class Fold:
         if event.kind == "device_vanished":
             device.cause = "vanished"
         elif event.kind == "device_replaced":
-            device.meter.end(event.at_us)
+            device.integral.end(event.at_us)
             device.cause = "replaced"
         else:
             return

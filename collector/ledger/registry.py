@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from agent.wire import Inventory
-from collector.ledger.energy import Meter
+from collector.ledger.energy import Integral
 
 # What the register keeps of an Inventory, under the same names; the whole record goes to the history.
 FIELDS = (
@@ -15,9 +15,13 @@ FIELDS = (
 )  # fmt: skip
 
 
+# A nameplate beyond these (a whole farm's) is none, nor is one of 0 or infinity: it would spoil every bound.
+NAMEPLATE_LIMITS = {"nameplate_hs": 1e18, "nameplate_w": 1e6}
+
+
 @dataclass(slots=True)
 class Device:
-    """One device of a site: its register entry, and the meter that integrates it."""
+    """One device of a site: its register entry, and the integral of its readings."""
 
     site: str
     id: str
@@ -25,7 +29,7 @@ class Device:
     last_seen_us: int
     synthetic: bool = False
     register: dict[str, str | float | None] = field(default_factory=lambda: dict.fromkeys(FIELDS))
-    meter: Meter = field(default_factory=Meter)
+    integral: Integral = field(default_factory=Integral)
     state: str | None = None
     cause: str | None = None  # of the gap open now: the last failed poll's kind, "vanished", "replaced"
     skipped: int = 0  # readings left out since its clock went backwards
@@ -44,8 +48,11 @@ def device_text(raw: bytes) -> str | None:
 def enter(device: Device, inventory: Inventory) -> dict[str, str]:
     """Write a record into the register; returns {field: "old -> new"}, empty on first entry."""
     new = {name: getattr(inventory, name) for name in FIELDS}
+    for name, limit in NAMEPLATE_LIMITS.items():
+        new[name] = new[name] if new[name] is not None and 0 < new[name] < limit else None
     old, device.register = device.register, new
-    device.meter.nameplate_mw = None if inventory.nameplate_w is None else round(inventory.nameplate_w * 1000)
+    nameplate_w = new["nameplate_w"]
+    device.integral.nameplate_mw = None if nameplate_w is None else round(nameplate_w * 1000)
     device.seen(inventory.at_us)
     if old["family"] is None:
         return {}

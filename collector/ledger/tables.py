@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, select
 from agent import wire
 from collector import journal
 from collector.journal import Position
-from collector.ledger.energy import HALF_HOUR_US, ORIGIN_NAMES, HalfHour, Meter
+from collector.ledger.energy import HALF_HOUR_US, ORIGIN_NAMES, HalfHour, Integral
 from collector.ledger.fold import Changes, Fold, Stream
 from collector.ledger.registry import FIELDS, Device
 from collector.store import Store, schema, upsert
@@ -20,7 +20,7 @@ from collector.store import Store, schema, upsert
 # Rows wait in memory until the commit; this many batches keep a replay's memory low and its commits rare.
 REPLAY_BATCHES = 500
 
-_METER_COLUMNS = (
+_INTEGRAL_COLUMNS = (
     "last_us", "power_mw", "origin", "hashrate_mhs", "first_failure_us", "ended_us", "largest_mw",
     "nameplate_mw", "gap_wh", "gap_spare",
 )  # fmt: skip
@@ -47,19 +47,19 @@ def load(connection: Connection, org: str) -> Fold:
         device = Device(
             known["site"], known["device"], known["first_seen_us"], known["last_seen_us"], known["synthetic"],
             {name: known[name] for name in FIELDS},
-            _load_meter(known), known["state"], known["cause"], known["skipped"],
+            _load_integral(known), known["state"], known["cause"], known["skipped"],
         )  # fmt: skip
         fold.devices[device.site, UUID(device.id).bytes] = device
     _load_open_rows(connection, fold)
     return fold
 
 
-def _load_meter(row: Any) -> Meter:
-    meter = Meter()
-    for name in _METER_COLUMNS:
-        setattr(meter, name, row[name])
-    meter.totals = {ORIGIN_NAMES.index(name): list(total) for name, total in row["totals"].items()}
-    return meter
+def _load_integral(row: Any) -> Integral:
+    integral = Integral()
+    for name in _INTEGRAL_COLUMNS:
+        setattr(integral, name, row[name])
+    integral.totals = {ORIGIN_NAMES.index(name): list(total) for name, total in row["totals"].items()}
+    return integral
 
 
 def _load_open_rows(connection: Connection, fold: Fold) -> None:
@@ -67,9 +67,9 @@ def _load_open_rows(connection: Connection, fold: Fold) -> None:
     open_rows: dict[tuple[str, str, int], HalfHour] = {}
     starts: set[int] = set()
     for device in fold.devices.values():
-        if device.meter.last_us is not None:
-            start_us = device.meter.last_us - device.meter.last_us % HALF_HOUR_US
-            device.meter.row = open_rows[device.site, device.id, start_us] = HalfHour(start_us)
+        if device.integral.last_us is not None:
+            start_us = device.integral.last_us - device.integral.last_us % HALF_HOUR_US
+            device.integral.row = open_rows[device.site, device.id, start_us] = HalfHour(start_us)
             starts.add(start_us)
     for start_us in starts:
         for row in connection.execute(_of_half_hour(schema.interval, fold.org, start_us)):
@@ -99,7 +99,7 @@ def write(connection: Connection, fold: Fold) -> None:
     energies: list[dict[str, Any]] = []
     for device in changes.devices.values():
         key = {"org": org, "site": device.site, "device": device.id}
-        for half_hour in device.meter.take_changed():
+        for half_hour in device.integral.take_changed():
             intervals.append(key | _interval_columns(half_hour))
             energies += [
                 key
@@ -134,12 +134,12 @@ def _device_row(org: str, device: Device) -> dict[str, Any]:
 
 
 def _state_row(org: str, device: Device) -> dict[str, Any]:
-    meter = device.meter
+    integral = device.integral
     return {
         "org": org, "site": device.site, "device": device.id, "skipped": device.skipped,
         "state": device.state, "cause": device.cause,
-        "totals": {ORIGIN_NAMES[origin]: total for origin, total in sorted(meter.totals.items())},
-    } | {name: getattr(meter, name) for name in _METER_COLUMNS}  # fmt: skip
+        "totals": {ORIGIN_NAMES[origin]: total for origin, total in sorted(integral.totals.items())},
+    } | {name: getattr(integral, name) for name in _INTEGRAL_COLUMNS}  # fmt: skip
 
 
 def _interval_columns(half_hour: HalfHour) -> dict[str, Any]:

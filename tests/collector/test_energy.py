@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from agent import wire
 from agent.wire import Event, Inventory, Record
-from collector.ledger.energy import HALF_HOUR_US, HALF_MW_US_PER_WH, RATED_UNKNOWN_MW, HalfHour, Meter, bound_wh
+from collector.journal import Entry
+from collector.ledger.energy import (
+    HALF_HOUR_US,
+    HALF_MW_US_PER_WH,
+    RATED_UNKNOWN_MW,
+    HalfHour,
+    Integral,
+    bound_wh,
+)
 from collector.ledger.fold import Fold
 from tests.collector.support import A_TEXT, SITE, T0, A, Agent, S, failed, fold_of, one
 
@@ -18,7 +26,7 @@ HOUR_S = 3600
 
 def rows(fold: Fold, device: bytes = A) -> list[HalfHour]:
     """The device's half-hours so far, in order of time."""
-    return sorted(fold.devices[SITE, device].meter.take_changed(), key=lambda row: row.start_us)
+    return sorted(fold.devices[SITE, device].integral.take_changed(), key=lambda row: row.start_us)
 
 
 def folded(*records: Record) -> list[HalfHour]:
@@ -43,18 +51,18 @@ def test_constant_power() -> None:
 
 
 def test_linear_ramp_is_exact() -> None:
-    # 0 to 3600 W over an hour: 1800 Wh, of it a quarter in the first half; sampled every 30 s, exact for lines.
+    # 0 to 3600 W over an hour: 1800 Wh, of it a quarter in the first half; exact for lines.
     found = folded(*(one(at, at, interval_s=30) for at in range(0, HOUR_S + 1, 30)))
     assert [row.low_wh for row in found] == [450, 1350, 0]
 
 
 def test_one_trapezoid_over_a_boundary_is_split_exactly() -> None:
     # 1000 W at 29:50 to 7000 W at 30:10: at the boundary 4000 W; 10 s at 2500 W, 10 s at 5500 W on average.
-    meter = Meter()
+    integral = Integral()
     start_us = T0 + 1790 * S
-    meter.read(start_us, 1_000_000, 3, None, None, 90 * S)
-    meter.read(start_us + 20 * S, 7_000_000, 3, None, None, 90 * S)
-    before, after = sorted(meter.take_changed(), key=lambda row: row.start_us)
+    integral.read(start_us, 1_000_000, 3, None, None, 90 * S)
+    integral.read(start_us + 20 * S, 7_000_000, 3, None, None, 90 * S)
+    before, after = sorted(integral.take_changed(), key=lambda row: row.start_us)
     assert before.by_origin[3][1] == after.by_origin[3][1] == 10 * S
     assert before.low_wh == 2500 * 10 // 3600  # 6 Wh, the remainder is carried
     assert before.low_wh + after.low_wh == (2500 + 5500) * 10 // 3600
@@ -139,20 +147,26 @@ def test_weaker_origin_of_the_two_ends() -> None:
         one(60, 3600, origin="dc_output"),
         one(90, 3600, origin=None),
     )
-    names = {wire.ORIGINS[n] if n < len(wire.ORIGINS) else "none": wh for n, (wh, _) in found[0].by_origin.items()}
+    names = {
+        wire.ORIGINS[n] if n < len(wire.ORIGINS) else "none": wh for n, (wh, _) in found[0].by_origin.items()
+    }
     assert names == {"dc_output": 60, "none": 30}
 
 
 def test_time_that_goes_back_is_skipped_and_told_once() -> None:
     records = [one(0, 3600), one(30, 3600), one(10, 3600), one(20, 3600), one(30, 3600), one(60, 3600)]
     fold = fold_of([Agent().batch(*records)])
-    assert [(event["kind"], event["device"]) for event in fold.changes.events] == [("time_went_backwards", A_TEXT)]
+    assert [(event["kind"], event["device"]) for event in fold.changes.events] == [
+        ("time_went_backwards", A_TEXT)
+    ]
     assert total(rows(fold), "low_wh") == 60
 
 
 def test_impossible_times_are_left_out() -> None:
     agent = Agent()
-    fold = fold_of([agent.batch(one(0, 3600), one(-20 * 365 * 86_400, 1), one(400 * 86_400, 1), one(30, 3600))])
+    fold = fold_of(
+        [agent.batch(one(0, 3600), one(-20 * 365 * 86_400, 1), one(400 * 86_400, 1), one(30, 3600))]
+    )
     assert [event["kind"] for event in fold.changes.events] == ["impossible_time"] * 2
     assert total(rows(fold), "low_wh") == 30
 
@@ -160,8 +174,8 @@ def test_impossible_times_are_left_out() -> None:
 def test_replaced_device_ends() -> None:
     replaced = Event(T0 + 600 * S, "device_replaced", A)
     fold = fold_of([Agent().batch(one(0, 3600), failed(30), replaced)])
-    meter = fold.devices[SITE, A].meter
-    assert meter.ended_us == T0 + 600 * S
+    integral = fold.devices[SITE, A].integral
+    assert integral.ended_us == T0 + 600 * S
     assert [(row.high_wh, row.gap_us) for row in rows(fold)] == [(660, 600 * S)]
     # It comes back a day later: the time between is not its own.
     back = folded(one(0, 3600), replaced, one(86_400, 3600), one(86_430, 3600))
@@ -170,13 +184,12 @@ def test_replaced_device_ends() -> None:
 
 def test_vanished_is_visible_until_it_comes_back() -> None:
     agent = Agent()
-    fold = fold_of([agent.batch(one(0, 3600), failed(30), Event(T0 + 60 * S, "device_vanished", A), failed(90))])
+    fold = fold_of(
+        [agent.batch(one(0, 3600), failed(30), Event(T0 + 60 * S, "device_vanished", A), failed(90))]
+    )
     assert fold.devices[SITE, A].cause == "vanished"
     packet = agent.batch(one(120, 3600))
-    entry = fold.position
-    from collector.journal import Entry
-
-    fold.take(Entry(entry, T0, packet), wire.open_packet(packet))
+    fold.take(Entry(fold.position, T0, packet), wire.open_packet(packet))
     assert fold.devices[SITE, A].cause is None
 
 
@@ -197,16 +210,16 @@ Poll = tuple[int, int | None, int, int | None, int | None]
 @settings(max_examples=200, deadline=None)
 @given(POLLS, st.booleans())
 def test_tiles_exact_and_bounded(polls: list[Poll], with_failures: bool) -> None:
-    meter = Meter()
+    integral = Integral()
     first_us = at_us = T0
     exact = Fraction(0)
     last: tuple[int, int | None] | None = None
     for passed_us, power_mw, origin, uptime_s, hashrate_mhs in polls:
         if with_failures and passed_us > 1000:
-            meter.failed(at_us + passed_us // 2, silent=True)
+            integral.failed(at_us + passed_us // 2, silent=True)
         at_us += max(passed_us, 1)
-        before = sum(wh for wh, _ in meter.totals.values())
-        meter.read(at_us, power_mw, origin or 7, uptime_s, hashrate_mhs, 90 * S)
+        before = sum(wh for wh, _ in integral.totals.values())
+        integral.read(at_us, power_mw, origin or 7, uptime_s, hashrate_mhs, 90 * S)
         if last is None:
             first_us = at_us
         elif last[1] is not None and power_mw is not None:
@@ -214,17 +227,19 @@ def test_tiles_exact_and_bounded(polls: list[Poll], with_failures: bool) -> None
             restarted = uptime_s is not None and uptime_s * S + 5 * S < dt
             if dt <= 90 * S and not restarted:
                 exact += Fraction((last[1] + power_mw) * dt, HALF_MW_US_PER_WH)
-        assert sum(wh for wh, _ in meter.totals.values()) >= before
+        assert sum(wh for wh, _ in integral.totals.values()) >= before
         last = (at_us, power_mw)
-    found = sorted(meter.take_changed(), key=lambda row: row.start_us)
+    found = sorted(integral.take_changed(), key=lambda row: row.start_us)
     measured = sum(wh for row in found for wh, _ in row.by_origin.values())
     covered_us = sum(us for row in found for _, us in row.by_origin.values())
     assert measured == total(found, "low_wh")
-    assert 0 <= exact - measured < len(meter.totals) or exact == measured == 0  # each origin carries < 1 Wh
+    assert (
+        0 <= exact - measured < len(integral.totals) or exact == measured == 0
+    )  # each origin carries < 1 Wh
     assert covered_us + total(found, "gap_us") == at_us - first_us
-    most_mw = max(meter.rated_mw, RATED_UNKNOWN_MW)  # until its first power nothing is known of it
+    most_mw = max(integral.rated_mw, RATED_UNKNOWN_MW)  # until its first power nothing is known of it
     assert total(found, "high_wh") - measured <= bound_wh(most_mw, total(found, "gap_us"))
-    assert total(found, "high_wh") - measured == meter.gap_wh
+    assert total(found, "high_wh") - measured == integral.gap_wh
     for row in found:
         assert row.start_us % HALF_HOUR_US == 0
         assert sum(us for _, us in row.by_origin.values()) + row.gap_us <= HALF_HOUR_US

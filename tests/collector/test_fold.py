@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import wire
-from agent.wire import Event, Inventory, PoolUse, Record
+from agent.wire import Event, FailedPoll, Inventory, PoolUse, Record, Sweep
 from collector.journal import Journal
 from collector.ledger import tables
 from collector.store import Store, schema, sqlite_url
-from tests.collector.support import A_TEXT, ORG, SITE, T0, A, Agent, B, S, failed, fold_of, ledger_of, one, sweep
+from tests.collector.support import (
+    A_TEXT,
+    ORG,
+    SITE,
+    T0,
+    A,
+    Agent,
+    B,
+    S,
+    failed,
+    fold_of,
+    ledger_of,
+    one,
+    sweep,
+)
 
 DAY_S = 86_400
 
@@ -21,7 +37,9 @@ DAY_S = 86_400
 def story() -> list[Record]:
     """Two devices over three hours: a restart, a gap, a reading without power, a change of firmware."""
     records: list[Record] = [
-        Inventory(T0, A, "10.0.0.1", "antminer", model="S21", serial="X1", firmware="1.0", nameplate_w=3500.0),
+        Inventory(
+            T0, A, "10.0.0.1", "antminer", model="S21", serial="X1", firmware="1.0", nameplate_w=3500.0
+        ),
         Event(T0, "device_appeared", A),
     ]
     for at in range(0, 10_800, 30):
@@ -41,7 +59,7 @@ def story() -> list[Record]:
 def batches(records: list[Record], cuts: list[int]) -> list[bytes]:
     agent = Agent()
     edges = [0, *sorted(cuts), len(records)]
-    return [agent.batch(*records[a:b], created_us=T0) for a, b in zip(edges, edges[1:], strict=False)]
+    return [agent.batch(*records[a:b], created_us=T0) for a, b in pairwise(edges)]
 
 
 def energy_rows(folder: Path, packets: list[bytes], group: int) -> dict[str, object]:
@@ -111,7 +129,32 @@ def test_impossible_created_time_takes_its_place_and_gives_no_rows() -> None:
     assert [problem is not None and problem.startswith("impossible time") for problem in problems] == [
         False, True, True, False,
     ]  # fmt: skip
-    assert fold.devices[SITE, A].meter.take_changed()[0].low_wh == 60
+    assert fold.devices[SITE, A].integral.take_changed()[0].low_wh == 60
+
+
+@pytest.mark.parametrize("far", [2**64 - 1, -(2**63)])
+def test_nothing_that_an_agent_says_stops_the_ledger(tmp_path: Path, far: int) -> None:
+    agent = Agent()
+    odd = one(0, 1000)
+    packets = [
+        agent.batch(created_us=far, clock_offset_us=far),
+        agent.batch(
+            Sweep(far, far, odd.devices, odd.columns, [FailedPoll(A, "", far, "?", "")]),
+            Sweep(T0, far, odd.devices, odd.columns, [FailedPoll(A, "", far, "?", "")]),
+            Sweep(T0, 30, b"", dict.fromkeys(wire.COLUMNS, b"")),
+            Event(far, "device_replaced", A),
+            Event(T0, "\0", b"odd", {"\0": "\0"}),
+            Inventory(far, A, "", ""),
+            Inventory(T0, A, "", "", nameplate_w=float("inf"), nameplate_hs=float("nan")),
+            Inventory(T0, B, "", "", nameplate_w=-1.0),
+            Inventory(T0 + S, B, "", "", nameplate_w=1e300),
+            Inventory(T0 + 2 * S, B, "", "", nameplate_w=1e7),
+        ),
+        agent.batch(one(30, 1000)),
+    ]  # fmt: skip
+    content = tables.contents(ledger_of(tmp_path, packets))
+    assert [row.readings for row in content["batch"]] == [0, 1, 1]
+    assert {row.nameplate_w for row in content["device"]} == {None}
 
 
 def test_register_keeps_history_and_tells_changes(tmp_path: Path) -> None:
@@ -122,7 +165,12 @@ def test_register_keeps_history_and_tells_changes(tmp_path: Path) -> None:
     store = ledger_of(tmp_path, [agent.batch(first, second, Inventory(T0, b"odd", "x", "y"))])
     content = tables.contents(store)
     (device,) = content["device"]
-    assert (device.device, device.address, device.firmware, device.synthetic) == (A_TEXT, "10.0.0.2", "b", True)
+    assert (device.device, device.address, device.firmware, device.synthetic) == (
+        A_TEXT,
+        "10.0.0.2",
+        "b",
+        True,
+    )
     assert [row.content["firmware"] for row in content["inventory"]] == ["a", "b"]
     assert [(row.kind, row.detail) for row in content["event"]] == [
         ("device_changed", {"firmware": "a -> b", "address": "10.0.0.1 -> 10.0.0.2"}),

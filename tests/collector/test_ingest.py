@@ -37,7 +37,9 @@ def known(sent: list[bytes]) -> dict[int, bytes]:
     return {n: wire.open_packet(packet).hash for n, packet in enumerate(sent, start=1)}
 
 
-def judged(packet: bytes, have: list[bytes], topic: str | None = None, agent: Agent | None = None) -> Decision:
+def judged(
+    packet: bytes, have: list[bytes], topic: str | None = None, agent: Agent | None = None
+) -> Decision:
     agent = agent or Agent()
     hashes = known(have)
     streams = {KEY: Head(len(have), hashes[len(have)])} if have else {}

@@ -13,7 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from collector import journal
 from collector.journal import START, Journal, JournalError
 
-PACKETS = st.lists(st.tuples(st.integers(0, 2**62), st.binary(min_size=1, max_size=60)), min_size=1, max_size=4)
+PACKETS = st.lists(
+    st.tuples(st.integers(0, 2**62), st.binary(min_size=1, max_size=60)), min_size=1, max_size=4
+)
 
 
 class JournalModel(RuleBasedStateMachine):
@@ -86,7 +88,9 @@ def test_damage_with_records_behind_it_is_loud(tmp_path: Path, at: int) -> None:
     content[entries[2].start.offset + at] ^= 0x40
     path.write_bytes(content)
     for use in (lambda: Journal(tmp_path), lambda: list(journal.read(tmp_path))):
-        with pytest.raises(JournalError, match=f"00000001.hlj: damaged record at offset {entries[2].start.offset}"):
+        with pytest.raises(
+            JournalError, match=f"00000001.hlj: damaged record at offset {entries[2].start.offset}"
+        ):
             use()
 
 
@@ -124,6 +128,13 @@ def test_killed_while_making_a_segment(tmp_path: Path) -> None:
     opened.append([(9, b"more")])
     assert len(list(opened.read())) == 6
     opened.close()
+
+
+def test_journal_that_ends_before_the_checkpoint_is_loud(tmp_path: Path) -> None:
+    end = make(tmp_path)[-1].after
+    for beyond in (end._replace(offset=end.offset + 1), end._replace(segment=2)):
+        with pytest.raises(JournalError, match="checkpoint"):
+            list(journal.read(tmp_path, beyond))
 
 
 def test_missing_segment_is_loud(tmp_path: Path) -> None:

@@ -49,7 +49,9 @@ def running(program: str, folder: Path) -> Iterator[Broker]:
     _write(broker)
     log = folder / "log"
     with log.open("wb") as output:
-        child = subprocess.Popen([program, "-c", str(folder / "mosquitto.conf")], stdout=output, stderr=output)
+        child = subprocess.Popen(
+            [program, "-c", str(folder / "mosquitto.conf")], stdout=output, stderr=output
+        )
         try:
             until_s = time.monotonic() + WAIT_S
             while not _listens(broker.port):
@@ -78,7 +80,9 @@ def _write(broker: Broker) -> None:
     (folder / "mosquitto.conf").write_text(conf)
     acl = (DEPLOY / "mosquitto" / "acl").read_text("utf-8")
     block = acl[acl.index("user site-1-agent-1") :]
-    (folder / "acl").write_text(acl + "\n" + block.replace("site-1", "site-2"))  # as the file tells people to do
+    (folder / "acl").write_text(
+        acl + "\n" + block.replace("site-1", "site-2")
+    )  # as the file tells people to do
     (folder / "data").mkdir()
     (folder / "certs").mkdir()
     _certificates(folder / "certs")
@@ -109,7 +113,7 @@ def _certificates(folder: Path) -> None:
             builder = builder.add_extension(extension, critical)
         return builder.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    usage = {name: False for name in _KEY_USAGES} | {"key_cert_sign": True, "crl_sign": True}
+    usage = dict.fromkeys(_KEY_USAGES, False) | {"key_cert_sign": True, "crl_sign": True}
     (folder / "ca.crt").write_bytes(
         certificate(
             ca_name,

@@ -45,7 +45,7 @@ def test_container_command(role: str) -> None:
 
 def test_commands_in_the_readme() -> None:
     text = (DEPLOY / "README.md").read_text("utf-8")
-    typed = re.findall(r"\bhashledger ((?:agent|collector) [a-z]+[^`\n|]*)", text)
+    typed = re.findall(r"\bhashledger ((?:agent|collector) [a-z]+[^`\n|]*)", text.replace("\\\n", " "))
     assert typed
     for line in typed:
         check(shlex.split(line))

@@ -76,5 +76,6 @@ def test_acl_speaks_of_the_topics_of_the_wire() -> None:
 
 def test_broker_takes_every_batch_the_collector_takes() -> None:
     settings = {words[0]: words[1] for words in directives(DEPLOY / "mosquitto" / "mosquitto.conf")}
-    assert int(settings["max_packet_size"]) == collector.ingest.PACKET_BYTES + 64 * 1024
+    largest = collector.ingest.PACKET_BYTES + 64 * 1024  # and room for topic and header
+    assert largest <= int(settings["max_packet_size"]) < 2 * largest
     assert "message_size_limit" not in settings, "it confirms what it drops"

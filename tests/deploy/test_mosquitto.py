@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -152,7 +152,9 @@ def test_agent_and_collector_speak_through_it(broker: Broker, tmp_path: Path) ->
     """The real publisher and the real link, with the settings that their configurations have."""
     for user in ("collector", A):
         (tmp_path / user).write_text(PASSWORDS[user] + "\n")
-    author = Author(ORG, "site-1", "agent-1", Ed25519PrivateKey.generate(), synthetic=True, clock_source="test")
+    author = Author(
+        ORG, "site-1", "agent-1", Ed25519PrivateKey.generate(), synthetic=True, clock_source="test"
+    )
     spool = Spool(tmp_path / "spool.db", author)
     spool.append([Event(1, "agent_started")], 1)
     publisher = Publisher(
@@ -179,14 +181,13 @@ def test_agent_and_collector_speak_through_it(broker: Broker, tmp_path: Path) ->
     link.start()
     publisher.start()
     try:
-        messages = _wait(inbox.take)
-        packet = wire.open_packet(messages[0].packet)
+        packet = wire.open_packet(inbox.take(WAIT_S)[0].packet)
         link.publish([(topic(A, "ack"), wire.encode_ack(packet.envelope.seq, packet.hash))])
-        _wait(lambda: spool.depth().waiting == 0)
+        until_s = time.monotonic() + WAIT_S
+        while spool.depth().waiting:
+            assert time.monotonic() < until_s, "the ack does not reach the agent"
+            time.sleep(0.05)
     finally:
         publisher.stop()
         link.stop()
         spool.close()
-
-
-def _wait[T](look: Callable[[], T]) -> T: ...

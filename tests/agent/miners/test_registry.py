@@ -105,6 +105,7 @@ def test_nobody() -> None:
         ({"stats": {"STATS": [{"Type": "Antminer S21 Pro (Vnish 1.2.7)"}]}}, "foreign"),
         ({"version": {"VERSION": [{"Type": "Antminer S19"}]}}, "antminer"),
         ({"version": {"VERSION": [{"PROD": "AvalonMiner 1246-83"}]}}, "avalon"),
+        ({"stats": {"STATS": [{"MM ID1": "Ver[7411706-3162860] Elapsed[183]"}]}}, "avalon"),
         ({"devdetails": {"DEVDETAILS": [{"Driver": "bitmicro", "Model": "M20S_V10"}]}}, "whatsminer"),
         ({"get_version": {"Msg": {"api_ver": "3.0.1"}}}, "whatsminer-v3"),
         ({"version": {"STATUS": "E", "Code": 14, "Description": "btminer"}}, None),
@@ -114,6 +115,11 @@ def test_nobody() -> None:
 def test_families_are_told_apart_by_what_they_say(seen: Any, family: str | None) -> None:
     assert registry._known(seen) == family
     assert is_foreign(seen) == (family == "foreign")
+
+
+def test_a_family_nobody_wrote() -> None:
+    with pytest.raises(Unsupported):
+        asyncio.run(registry.read("127.0.0.1", "abacus", Access(Web(Network()))))
 
 
 def test_what_is_remembered_of_addresses_is_bounded() -> None:

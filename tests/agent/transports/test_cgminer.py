@@ -40,6 +40,7 @@ def ask(handler: Handler, **settings: Any) -> cgminer.Json:
             return await cgminer.ask("127.0.0.1", "summary", network)
         finally:
             server.close()
+            await asyncio.sleep(0.01)  # lets the server's side see the end of its connections
 
     return asyncio.run(run())
 

@@ -58,7 +58,7 @@ def get(path: str, digest: tuple[str, str] | None = None, **settings: float) -> 
         }
         for page, response in pages.items():
             app.router.add_get(page, always(response))
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, handler_cancellation=True)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
