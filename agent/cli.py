@@ -57,19 +57,25 @@ def agent() -> None:
 @click.option("--site", default="site-1", show_default=True, help="This site.")
 @click.option("--network", "networks", multiple=True, default=("192.168.1.0/24",), show_default=True)
 def init(path: Path, org: str, site: str, networks: tuple[str, ...]) -> None:
-    """Write a commented configuration and make this box's signing key."""
+    """Write a commented configuration, and make this box's signing key where there is none yet."""
     if path.exists():
-        raise UserError(f"{path}: exists already and is not overwritten; move it away for a new one")
-    text = config.sample(org, site, networks)
-    loaded = _checked(lambda: config.parse(text, path))
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    key = keys.create(loaded.agent.state_dir)
-    part.replace(path)
-    click.echo(f"wrote {path}; the signing key is in {loaded.agent.state_dir / keys.KEY_FILE}")
+        loaded = _load(path)
+        if (loaded.agent.state_dir / keys.KEY_FILE).exists():
+            raise UserError(f"{path}: exists already, and so does its key; neither is overwritten")
+        key = keys.create(loaded.agent.state_dir)
+        click.echo(f"kept {path}; the signing key is in {loaded.agent.state_dir / keys.KEY_FILE}")
+    else:
+        text = config.sample(org, site, networks)
+        loaded = _checked(lambda: config.parse(text, path))
+        part = path.with_suffix(".part")
+        part.write_text(text, encoding="utf-8")
+        key = keys.create(loaded.agent.state_dir)
+        part.replace(path)
+        click.echo(f"wrote {path}; the signing key is in {loaded.agent.state_dir / keys.KEY_FILE}")
     click.echo("In the collector's configuration, this lets the agent in:\n")
     click.echo(
-        f'[[agent]]\nsite = "{site}"\nname = "{loaded.agent.name}"\npublic_key = "{keys.public_text(key)}"'
+        f'[[agent]]\nsite = "{loaded.agent.site}"\nname = "{loaded.agent.name}"\n'
+        f'public_key = "{keys.public_text(key)}"'
     )
 
 

@@ -27,9 +27,9 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hashledger_agent_spool_waiting_batches": ("Batches not yet confirmed by the collector", ()),
     "hashledger_agent_spool_bytes": ("Size of the spool on disk", ()),
     "hashledger_agent_broker_connected": ("1 while connected to the broker", ()),
-    "hashledger_device_hashrate_hashes_per_second": ("Hashrate of a device", ("address", "model")),
-    "hashledger_device_power_watts": ("Power of a device", ("address", "model", "origin")),
-    "hashledger_device_chip_temperature_celsius": ("Hottest chip of a device", ("address", "model")),
+    "hashledger_agent_device_hashrate_hashes_per_second": ("Hashrate of a device", ("address", "model")),
+    "hashledger_agent_device_power_watts": ("Power of a device", ("address", "model", "origin")),
+    "hashledger_agent_device_chip_temperature_celsius": ("Hottest chip of a device", ("address", "model")),
 }
 
 
@@ -96,15 +96,15 @@ def _devices(snapshot: Snapshot) -> Iterator[Metric]:
         if isinstance(o.result, Reading)
     ]
     yield _gauge(
-        "hashledger_device_hashrate_hashes_per_second",
+        "hashledger_agent_device_hashrate_hashes_per_second",
         {(a, m): r.hashrate_hs for a, m, r in rows if r.hashrate_hs is not None},
     )
     yield _gauge(
-        "hashledger_device_power_watts",
+        "hashledger_agent_device_power_watts",
         {(a, m, r.power_origin or ""): r.power_w for a, m, r in rows if r.power_w is not None},
     )
     yield _gauge(
-        "hashledger_device_chip_temperature_celsius",
+        "hashledger_agent_device_chip_temperature_celsius",
         {(a, m): max(r.chip_temps_c) for a, m, r in rows if r.chip_temps_c},
     )
 

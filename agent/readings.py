@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 
-from stdnum import bitcoin
+from agent.payout import payout_address
 
 
 class PowerOrigin(StrEnum):
@@ -99,13 +98,6 @@ class Pool:
     def payout_address(self) -> str | None:
         """The valid bitcoin address in the user string (`address` or `address.worker`), or None."""
         return payout_address(self.user)
-
-
-@lru_cache(maxsize=4096)  # a farm has few users and many readings; the checksum costs more than the look-up
-def payout_address(user: str) -> str | None:
-    """The bitcoin payout address in a pool user (checksum verified), or None for an account name."""
-    candidate = user.split(".", 1)[0].strip()
-    return bitcoin.compact(candidate) if bitcoin.is_valid(candidate) else None
 
 
 @dataclass(frozen=True, slots=True)

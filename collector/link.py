@@ -29,7 +29,7 @@ STATUS_TOPICS = 10_000
 
 
 class Link:
-    """One persistent session; `statuses` holds each agent's last (retained) status."""
+    """One session; `statuses` holds each agent's last (retained) status."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Link:
         self.statuses: dict[tuple[str, str], bytes] = {}
         self.connected = threading.Event()
         self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, f"hashledger-collector-{org}", clean_session=False
+            CallbackAPIVersion.VERSION2, f"hashledger-collector-{org}", clean_session=True
         )
         if config.username is not None:
             file = config.password_file
@@ -67,7 +67,7 @@ class Link:
         self._client.loop_start()
 
     def stop(self) -> None:
-        """Disconnect; the broker keeps the session."""
+        """Disconnect; what agents send meanwhile they send again."""
         self._client.disconnect()
         self._client.loop_stop()
 

@@ -51,6 +51,15 @@ def test_init_never_overwrites(here: Path) -> None:
     )
 
 
+def test_init_makes_only_the_missing_key_of_a_configuration_that_is_there(here: Path) -> None:
+    (here / "agent.toml").write_text(config.sample("farm", "north", ("10.1.0.0/22",)))
+    before = (here / "agent.toml").read_bytes()
+    result = run("init")
+    assert result.exit_code == 0 and 'site = "north"' in result.output
+    assert (here / "agent.toml").read_bytes() == before
+    assert keys.public_text(keys.load(here / "agent-state")) in result.output
+
+
 def test_init_with_a_bad_network_writes_nothing(here: Path) -> None:
     result = run("init", "--network", "10.1.0.0/99")
     assert result.exit_code == 2 and "network.scan.0" in result.output

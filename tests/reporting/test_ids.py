@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from reporting import bitcoin_address
 from reporting.countries.ir import ids as ir
 from reporting.countries.kz import ids as kz
 from reporting.countries.ru import ids as ru
@@ -74,12 +75,12 @@ def test_russian_numbers() -> None:
 
 @pytest.mark.parametrize("address", [SEGWIT, SEGWIT.upper(), TAPROOT, TAPROOT.upper(), GENESIS, SCRIPT_HASH])
 def test_bitcoin_addresses_of_every_kind_pass(address: str) -> None:
-    assert ru.address_is_valid(address)
+    assert bitcoin_address.is_valid(address)
 
 
 @pytest.mark.parametrize("address", [SEGWIT, TAPROOT, GENESIS, SCRIPT_HASH])
 def test_a_changed_letter_of_a_bitcoin_address_fails(address: str) -> None:
     for place in range(5, len(address)):
         other = "q" if address[place] != "q" else "p"
-        assert not ru.address_is_valid(address[:place] + other + address[place + 1 :])
-    assert not ru.address_is_valid(TAPROOT[:-2] + TAPROOT[-2].upper() + TAPROOT[-1])
+        assert not bitcoin_address.is_valid(address[:place] + other + address[place + 1 :])
+    assert not bitcoin_address.is_valid(TAPROOT[:-2] + TAPROOT[-2].upper() + TAPROOT[-1])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from reporting import quantity
-from reporting.countries.ru import ids
+from reporting import bitcoin_address, quantity
 from reporting.draft import Draft
 from reporting.facts import AddressKind, Receipt
 from reporting.period import local_text
@@ -116,7 +115,7 @@ def _check(draft: Draft, receipt: Receipt) -> None:
         draft.find("RU-RECEIPT-002", f"{where}.received_us", id=name, received=received)
     if not receipt.address.strip():
         draft.find("RU-RECEIPT-006", f"{where}.address", id=name)
-    elif _is_bitcoin_address(receipt) and not ids.address_is_valid(receipt.address):
+    elif _is_bitcoin_address(receipt) and not bitcoin_address.is_valid(receipt.address):
         draft.find("RU-RECEIPT-005", f"{where}.address", id=name)
     if receipt.amount <= 0:
         draft.find("RU-RECEIPT-007", f"{where}.amount", id=name, amount=receipt.amount)
