@@ -34,6 +34,7 @@ class SiteView:
     hashrate_hs: float = 0.0
     energy_wh: dict[str, int] = field(default_factory=dict)
     gap_bound_wh: int = 0
+    coins: dict[str, int] = field(default_factory=dict)  # base units
     newest_us: int | None = None
     device_power_w: dict[str, float] = field(default_factory=dict)
 
@@ -66,6 +67,10 @@ def overview(store: Store, org: str, now_us: int) -> Overview:
         query = select(schema.fold_state).join(schema.device, same).where(f.org == org)
         for row in connection.execute(query.order_by(f.site, f.device)):
             _add(sites.setdefault(row.site, SiteView()), row, now_us)
+        e = schema.coin_entry.c
+        for entry in connection.execute(select(e.site, e.coin, e.amount).where(e.org == org)):
+            coins = sites.setdefault(entry.site, SiteView()).coins
+            coins[entry.coin] = coins.get(entry.coin, 0) + entry.amount
         a = schema.set_aside.c
         refused = connection.execute(
             select(a.site, a.agent, a.reason, a.detail, a.count, a.last_us).order_by(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from rich.table import Table
@@ -82,13 +83,17 @@ def tables(content: dict[str, Any]) -> Iterator[Table]:
     for a in content["agents"]:
         name = a["agent"] if a["enrolled"] else f"{a['agent']} (not enrolled)"
         agents.add_row(
-            a["site"], name, str(a["last_seq"]), _utc(a["last_received_us"]), f"{a['lag_s']:.1f} s"
+            a["site"],
+            name,
+            str(a["last_seq"]),
+            _utc(a["last_received_us"]),
+            str(timedelta(seconds=round(a["lag_s"]))),
         )
     yield agents
     columns = ("site", "devices", "power", "energy of the month", "with gaps up to", "gaps", "coin")
     sites = Table(*columns, title="Sites")
     for s in content["sites"]:
-        coins = ", ".join(f"{amount} base units {coin}" for coin, amount in s["coins"].items())
+        coins = ", ".join(f"{amount:,} base units of {coin}" for coin, amount in s["coins"].items())
         devices = ", ".join(f"{count} {state}" for state, count in s["devices"].items())
         sites.add_row(
             s["site"], devices or "none", f"{s['power_w'] / 1e3:.1f} kW",

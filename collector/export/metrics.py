@@ -65,6 +65,12 @@ GAP_BOUND = Metric(
     _SITE,
     "The most energy that closed gaps can hold.",
 )
+COIN = Metric(
+    "hashledger_site_coin_base_units",
+    "gauge",
+    ("site", "coin"),
+    "Coin received, in base units (satoshi), since the ledger began.",
+)
 READING_AGE = Metric("hashledger_site_reading_age_seconds", "gauge", _SITE, "Age of the newest reading.")
 DEVICE_POWER = Metric(
     "hashledger_device_power_watts", "gauge", ("site", "device"),
@@ -73,5 +79,5 @@ DEVICE_POWER = Metric(
 
 METRICS = (
     BATCHES, CONNECTED, JOURNAL, DISK_FREE, SET_ASIDE, AGENT_SEQ, AGENT_AGE, AGENT_LAG, AGENT_CLOCK,
-    AGENT_ALIVE,     DEVICES, POWER, HASHRATE, ENERGY, GAP_BOUND, READING_AGE, DEVICE_POWER,
+    AGENT_ALIVE, DEVICES, POWER, HASHRATE, ENERGY, GAP_BOUND, COIN, READING_AGE, DEVICE_POWER,
 )  # fmt: skip

@@ -57,6 +57,8 @@ def samples(view: Overview, process: Process, per_device: bool) -> Iterator[Samp
         for origin, energy_wh in sorted(site.energy_wh.items()):
             yield m.ENERGY, (name, origin), energy_wh
         yield m.GAP_BOUND, (name,), site.gap_bound_wh
+        for coin, amount in sorted(site.coins.items()):
+            yield m.COIN, (name, coin), amount
         if site.newest_us is not None:
             yield m.READING_AGE, (name,), (view.taken_us - site.newest_us) * _US
         if per_device:

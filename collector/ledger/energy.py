@@ -92,7 +92,7 @@ class Integral:
         last_us = self.last_us
         if power_mw is not None and power_mw > self.largest_mw:
             self.largest_mw = power_mw
-        if last_us is not None and self.ended_us is None:
+        if last_us is not None:
             passed_us = at_us - last_us
             up_us = None if uptime_s is None else uptime_s * 1_000_000
             restarted = up_us is not None and up_us + UPTIME_SLACK_US < passed_us
@@ -130,8 +130,9 @@ class Integral:
         if at_us > self.last_us:
             self._gap(self.last_us, at_us, None)
             self.last_us = at_us
-        self.ended_us = self.last_us
-        self.first_failure_us = self.power_mw = self.hashrate_mhs = None
+        # Should it come back, the time until then is a gap like any other: it was gone from now on.
+        self.ended_us = self.first_failure_us = self.last_us
+        self.power_mw = self.hashrate_mhs = None
 
     def take_changed(self) -> list[HalfHour]:
         """The half-hours changed since the last call."""
