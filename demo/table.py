@@ -44,7 +44,14 @@ def show(
 ) -> None:
     """Print the closing tables: sites, filings, and where everything lies."""
     console.print(_sites(facts, made))
-    console.print(_filings(folder))
+    filings = {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))["filing"]
+        for path in sorted((folder / "filings").glob("*.json"))
+    }
+    console.print(_filings(filings))
+    for stem, filing in filings.items():
+        for finding in (f for f in filing["findings"] if f["level"] == "error"):
+            console.print(f"  {stem.split('_')[0]}: {finding['code']} {finding['text']}", soft_wrap=True)
     for name, what in (
         ("collector/", "journal (the signed batches) and ledger"),
         ("filings/", "each filing as JSON, CSV and XLSX"),
@@ -52,7 +59,7 @@ def show(
         ("truth.json", "what the simulator's power curves say"),
         ("logs/", "what every process said"),
     ):
-        console.print(f"  {folder / name}  {what}")
+        console.print(f"  {folder / name}  {what}", soft_wrap=True)
 
 
 def _sites(facts: dict[str, PeriodFacts], made: dict[str, dict[str, int]]) -> Table:
@@ -75,15 +82,14 @@ def _sites(facts: dict[str, PeriodFacts], made: dict[str, dict[str, int]]) -> Ta
     return table
 
 
-def _filings(folder: Path) -> Table:
+def _filings(filings: dict[str, Any]) -> Table:
     table = _table("filings, with their findings")
     for name in ("filing", "status", "errors", "warnings", "open in law"):
         table.add_column(name, justify="left" if name in ("filing", "status") else "right", no_wrap=True)
-    for path in sorted((folder / "filings").glob("*.json")):
-        filing = json.loads(path.read_text(encoding="utf-8"))["filing"]
+    for stem, filing in filings.items():
         levels = [finding["level"] for finding in filing["findings"]]
         counts = [str(levels.count(level)) for level in ("error", "warning", "open_question")]
-        table.add_row(path.stem, filing["status"], *counts)
+        table.add_row(stem, filing["status"], *counts)
     return table
 
 
