@@ -7,14 +7,16 @@ import contextlib
 import logging
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from agent import clock, identity, keys, scan, sweep
 from agent.config import Config
 from agent.exporter import Exporter, Snapshot
 from agent.miners import registry
+from agent.pools import PoolWatch
 from agent.publish import Publisher
-from agent.readings import DeviceError, Reading
+from agent.readings import DeviceError, Failure, Reading
 from agent.spool import Author, Spool
 from agent.sweep import Outcome, Poll, Target
 from agent.transports.access import Access
@@ -70,9 +72,10 @@ class Agent:
         signer = author(config)
         self.spool = Spool(self.state_dir / SPOOL_FILE, signer)
         self.publisher = Publisher(self.spool, signer, config.mqtt)
-        self.exporter = Exporter(
-            (signer.org, signer.site, signer.agent), self.spool, config.exporter.per_device
-        )
+        labels = (signer.org, signer.site, signer.agent)
+        self.exporter = Exporter(labels, self.spool, config.exporter.per_device, config.agent.interval_s)
+        self.power = config.power_rules()
+        self.pools = PoolWatch(config.expected_pools(), self.roster.devices)
         self.targets = {a: Target(a, self.roster.get(d).family) for a, d in self.roster.at.items()}
 
     async def run(self, max_sweeps: int | None = None) -> None:
@@ -83,7 +86,8 @@ class Agent:
         self.publisher.start()
         if self.config.exporter.port:
             self.exporter.serve(self.config.exporter.host, self.config.exporter.port)
-        self._append([Event(clock.now_us(), "agent_started")])
+        now_us = clock.now_us()
+        self._append([Event(now_us, "agent_started"), *self.power.event(now_us)])
         try:
             async with drivers(self.config) as poll:
                 if not self.targets:
@@ -101,6 +105,7 @@ class Agent:
         done = 0
         while not stop.is_set():
             await _until(stop, self.sweep_once(poll))
+            took_s = time.monotonic() - began_s - number * interval_s
             done += 1
             if max_sweeps is not None and done >= max_sweeps:
                 stop.set()
@@ -111,9 +116,19 @@ class Agent:
             number += missed + 1
             if missed > 0:
                 log.warning("sweep took longer than its interval of %d s: %d left out", interval_s, missed)
-                detail = {"interval_s": str(interval_s), "left_out": str(missed)}
+                detail = {
+                    "interval_s": str(interval_s), "took_s": f"{took_s:.1f}", "left_out": str(missed),
+                    "targets": str(len(self.targets)), "failed": self._failures_text(),
+                }  # fmt: skip
                 self._append([Event(clock.now_us(), "sweep_overrun", detail=detail)])
             await _wait(stop, began_s + number * interval_s - time.monotonic())
+
+    def _failures_text(self) -> str:
+        """What the last sweep's failures were: why it was slow is mostly there."""
+        kinds = Counter(
+            o.result.kind for o in self.exporter.snapshot.outcomes if isinstance(o.result, Failure)
+        )
+        return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "none"
 
     async def _rescan_on_time(self, stop: asyncio.Event, poll: Poll) -> None:
         while not await _wait(stop, self.config.network.rescan_s):
@@ -129,7 +144,9 @@ class Agent:
             concurrency=self.config.network.concurrency,
             deadline_s=self.config.network.longest_deadline_s,
         )
-        records, swept = sweep.records(started_us, self.config.agent.interval_s, outcomes, self.roster)
+        records, swept = sweep.records(
+            started_us, self.config.agent.interval_s, outcomes, self.roster, self.power, self.pools
+        )
         if len(records) > 1:
             identity.save(self.roster, self.state_dir / ROSTER_FILE)
         self._append(records)
@@ -140,8 +157,9 @@ class Agent:
                 del self.targets[outcome.address]
         models = {a: self.roster.get(d).model or "" for a, d in self.roster.at.items()}
         self.exporter.snapshot = Snapshot(
-            time.monotonic(), time.monotonic() - began_s, outcomes, models, self.publisher.connected
-        )
+            time.monotonic(), time.monotonic() - began_s, outcomes, models, self.publisher.connected,
+            self.pools.unexpected_count,
+        )  # fmt: skip
         read = len(swept.devices) // 16
         self.report(
             f"sweep: {read} read, {len(swept.failures)} failed, {time.monotonic() - began_s:.1f} s;"

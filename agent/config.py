@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent import wire
+from agent.pools import ExpectedPool
+from agent.power import NO_RULES, Correction, PowerRules
 from agent.transports.network import Credentials, Network
 
 DEFAULT_PATH = Path("agent.toml")
@@ -19,6 +23,14 @@ REPLY_DEADLINE_S = 5.0
 
 class ConfigError(Exception):
     """The file cannot be used; the text names file, key and what would be right, a line a mistake."""
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from error
+    return text
 
 
 def _network(text: str) -> str:
@@ -73,6 +85,38 @@ class LoginSection(_Section):
     password: str
 
 
+class PoolSection(_Section):
+    """A pool this farm mines to; with any listed, every other one is an alarm."""
+
+    host: str
+    port: Port
+    user: Annotated[str, AfterValidator(_pattern)] = ".*"
+
+
+class CorrectionSection(_Section):
+    """A factor found against a meter; of one device (serial or mac) or of a model."""
+
+    factor: float = Field(gt=0.5, lt=2.0)  # beyond that the meter or the device is broken
+    measured: date
+    evidence: str = Field(min_length=1)
+    serial: str | None = None
+    mac: str | None = None
+    model: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> CorrectionSection:
+        if sum(value is not None for value in (self.serial, self.mac, self.model)) != 1:
+            raise ValueError("name exactly one of serial, mac, model")
+        return self
+
+
+class PowerSection(_Section):
+    """What is declared of power; `nameplate`: J/TH x hashrate where a device tells no watts at all."""
+
+    nameplate: bool = False
+    correction: list[CorrectionSection] = []
+
+
 class MqttSection(_Section):
     """The broker; TLS as soon as `ca_file` is given."""
 
@@ -101,6 +145,8 @@ class Config(_Section):
     mqtt: MqttSection
     exporter: ExporterSection = ExporterSection()
     login: dict[str, LoginSection] = {}
+    pool: list[PoolSection] = []
+    power: PowerSection = PowerSection()
 
     def transport(self) -> Network:
         """The drivers' network settings."""
@@ -113,6 +159,18 @@ class Config(_Section):
             poll_deadline_s=net.deadline_s,
             foreign_deadline_s=net.foreign_deadline_s,
         )
+
+    def power_rules(self) -> PowerRules:
+        """What is declared of power."""
+        rows = [c.model_dump() | {"measured": c.measured.isoformat()} for c in self.power.correction]
+        corrections = tuple(Correction(**row) for row in rows)
+        return (
+            PowerRules(self.power.nameplate, corrections) if corrections or self.power.nameplate else NO_RULES
+        )
+
+    def expected_pools(self) -> list[ExpectedPool]:
+        """The pools that are no alarm."""
+        return [ExpectedPool(pool.host, pool.port, pool.user) for pool in self.pool]
 
     def credentials(self) -> Credentials:
         """The drivers' logins: the configured ones over the makers' defaults."""
@@ -201,6 +259,19 @@ password_file = "mqtt.password"
 host = "127.0.0.1"
 port = 9464
 per_device = true          # one series a device; false on very large sites
+
+# Your own pools; with any listed, every other one is an alarm:
+# [[pool]]
+# host = "pool.example"
+# port = 3333
+# user = "myaccount\\..*"
+
+# Power measured against a meter: a factor with date and evidence, of a device (serial, mac) or a model.
+# [[power.correction]]
+# model = "Bitaxe Gamma"
+# factor = 1.12
+# measured = 2026-10-01
+# evidence = "plug meter no. 7, 24 h, 18.1 W shown, 20.3 W measured"
 
 # Web logins where they differ from the maker's default:
 # [login.antminer]

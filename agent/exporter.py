@@ -1,15 +1,19 @@
-"""The agent's Prometheus endpoint: what the last sweep saw, and how the spool stands.
+"""The agent's HTTP endpoint: /metrics for Prometheus, /healthz and /readyz for whoever supervises it.
 
 Labels hold no payout address and no pool user: those are confidential. Ages instead of vanishing series.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from agent.readings import Failure, Reading
@@ -27,6 +31,7 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hashledger_agent_spool_waiting_batches": ("Batches not yet confirmed by the collector", ()),
     "hashledger_agent_spool_bytes": ("Size of the spool on disk", ()),
     "hashledger_agent_broker_connected": ("1 while connected to the broker", ()),
+    "hashledger_agent_unexpected_pool_devices": ("Devices with a pool that is not on the list", ()),
     "hashledger_agent_device_hashrate_hashes_per_second": ("Hashrate of a device", ("address", "model")),
     "hashledger_agent_device_power_watts": ("Power of a device", ("address", "model", "origin")),
     "hashledger_agent_device_chip_temperature_celsius": ("Hottest chip of a device", ("address", "model")),
@@ -42,22 +47,55 @@ class Snapshot:
     outcomes: list[Outcome] = field(default_factory=list)
     models: dict[str, str] = field(default_factory=dict)  # address -> model, as last read in full
     connected: bool = False
+    unexpected_pools: int = 0
 
 
 class Exporter:
     """A prometheus_client collector over the current snapshot."""
 
-    def __init__(self, labels: tuple[str, str, str], spool: Spool, per_device: bool) -> None:
+    def __init__(self, labels: tuple[str, str, str], spool: Spool, per_device: bool, interval_s: int) -> None:
         self._labels = labels
         self._spool = spool
         self._per_device = per_device
+        self._interval_s = interval_s
         self.snapshot = Snapshot()
 
-    def serve(self, host: str, port: int) -> None:
-        """Serve /metrics in a thread of its own."""
+    def serve(self, host: str, port: int) -> WSGIServer:
+        """Serve in a thread of its own; OSError if the port is taken."""
         registry = CollectorRegistry()
         registry.register(self)
-        start_http_server(port, host, registry)
+        metrics = make_wsgi_app(registry)
+
+        def route(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+            path = environ.get("PATH_INFO", "")
+            if path == "/metrics":
+                shown: Iterable[bytes] = metrics(environ, start)
+                return shown
+            trouble = {"/healthz": "", "/readyz": self.not_ready()}.get(path, "no such page")
+            status = (
+                "200 OK"
+                if not trouble
+                else "503 Service Unavailable"
+                if path == "/readyz"
+                else "404 Not Found"
+            )
+            start(status, [("Content-Type", "text/plain; charset=utf-8")])
+            return [(trouble or "ok").encode() + b"\n"]
+
+        server = make_server(host, port, route, _Server, _Quiet)
+        threading.Thread(target=server.serve_forever, name="exporter", daemon=True).start()
+        return server
+
+    def not_ready(self) -> str:
+        """Why the agent does not do its work right now; empty if it does."""
+        snapshot = self.snapshot
+        if snapshot.ended_s is None:
+            return "no sweep has ended yet"
+        age_s = time.monotonic() - snapshot.ended_s
+        # Three intervals: what the ledger bridges without a gap.
+        if age_s > 3 * self._interval_s:
+            return f"the last sweep ended {age_s:.0f} s ago; the interval is {self._interval_s} s"
+        return ""
 
     def collect(self) -> Iterator[Metric]:
         snapshot = self.snapshot
@@ -69,6 +107,7 @@ class Exporter:
         yield _gauge("hashledger_agent_spool_waiting_batches", {(): depth.waiting})
         yield _gauge("hashledger_agent_spool_bytes", {(): depth.size_bytes})
         yield _gauge("hashledger_agent_broker_connected", {(): float(snapshot.connected)})
+        yield _gauge("hashledger_agent_unexpected_pool_devices", {(): snapshot.unexpected_pools})
         yield from self._fleet([o.result for o in snapshot.outcomes])
         if self._per_device:
             yield from _devices(snapshot)
@@ -87,6 +126,19 @@ class Exporter:
             if r.power_w is not None and r.power_origin is not None:
                 power[(r.power_origin,)] = power.get((r.power_origin,), 0.0) + r.power_w
         yield _gauge("hashledger_agent_power_watts", power)
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A slow scraper must not hold up a health check."""
+
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    """Requests are not logged: one a few seconds says nothing."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return
 
 
 def _devices(snapshot: Snapshot) -> Iterator[Metric]:

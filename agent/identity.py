@@ -135,7 +135,7 @@ def _inventory(
         "hostname": reading.hostname,
         "board_serials": list(reading.board_serials),
         "psu_serial": reading.psu_serial,
-        "pools": [PoolUse(p.url, p.user, p.active, p.payout_address) for p in reading.pools],
+        "pools": [PoolUse(p.url, p.user, p.active, p.payout_address, p.fee) for p in reading.pools],
     }
     if nameplate is not None:
         fresh |= {

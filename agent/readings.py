@@ -84,7 +84,10 @@ class Unsupported(DeviceError):
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One configured pool as the device reports it; `active`: work comes from it now."""
+    """One configured pool as the device reports it; `active`: work comes from it now.
+
+    `fee`: the firmware's developer is paid there.
+    """
 
     url: str
     user: str
@@ -93,6 +96,7 @@ class Pool:
     accepted: int | None = None
     rejected: int | None = None
     stale: int | None = None
+    fee: bool | None = None
 
     @property
     def payout_address(self) -> str | None:

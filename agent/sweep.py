@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from agent import wire
 from agent.identity import Roster
 from agent.miners import hardware
+from agent.pools import PoolWatch
+from agent.power import NO_RULES, PowerRules
 from agent.readings import DeviceError, DeviceTimeout, Failure, FailureKind, Reading
 from agent.wire import Event, FailedPoll, Inventory, Record, Sweep
 
 # Identity, firmware and pools change rarely: read in full once in this time, and after every doubt.
 FULL_EVERY_US = 30 * 60 * 1_000_000
+# A device that hangs costs a place in the sweep for its whole deadline: from the third time on it is asked
+# less often, but never less than this, or its return would make a gap. A refusal costs nothing: no pause.
+COSTLY_S = 1.0
+PATIENCE = 2
+LONGEST_PAUSE_S = 300.0
 
 Poll = Callable[[str, str | None, bool], Awaitable[Reading]]  # (address, family, full)
 
@@ -27,6 +35,14 @@ class Target:
     full_us: int | None = None  # when it was last read in full; None: the next poll must be full
     uptime_s: int | None = None
     observed_us: int = 0
+    pools: tuple[tuple[str, str], ...] = ()
+    hung: int = 0  # costly failures in a row
+    retry_s: float = 0.0  # monotonic; until then it is not asked
+    last: Failure | None = None
+
+    def changed(self, reading: Reading) -> bool:
+        """True if the device may be another than before, or pays somewhere else: it wants a full reading."""
+        return self.restarted(reading) or (bool(reading.pools) and self.pools != _pools(reading))
 
     def restarted(self, reading: Reading) -> bool:
         """True unless the device has plainly run on since the last reading: it may be another one."""
@@ -44,6 +60,10 @@ class Outcome:
     address: str
     result: Reading | Failure
     full: bool = True
+
+
+def _pools(reading: Reading) -> tuple[tuple[str, str], ...]:
+    return tuple((pool.url, pool.user) for pool in reading.pools)
 
 
 async def sweep(
@@ -74,18 +94,24 @@ async def sweep(
 
 async def poll_one(target: Target, poll: Poll, now_us: Callable[[], int], deadline_s: float) -> Outcome:
     """One device: a short reading, or a full one when it is due or the device may be another than before."""
+    began_s = time.monotonic()
+    if began_s < target.retry_s and target.last is not None:
+        detail = f"not asked until it has had time; last: {target.last.detail}"
+        return Outcome(target.address, Failure(now_us(), target.last.kind, detail))
     full = target.full_us is None or now_us() - target.full_us >= FULL_EVERY_US
     try:
         async with asyncio.timeout(deadline_s):
             reading = await poll(target.address, target.family, full)
-            if not full and target.restarted(reading):
+            if not full and target.changed(reading):
                 full = True
                 reading = await poll(target.address, target.family, True)
     except TimeoutError:
         failure = DeviceTimeout(f"no whole answer within {deadline_s:g} s")
-        return _failed(target, now_us(), failure)
+        return _failed(target, now_us(), failure, began_s)
     except DeviceError as error:
-        return _failed(target, now_us(), error)
+        return _failed(target, now_us(), error, began_s)
+    target.hung, target.last = 0, None
+    target.pools = _pools(reading) or target.pools
     target.family = reading.family
     target.uptime_s = reading.uptime_s
     target.observed_us = reading.observed_us
@@ -94,13 +120,25 @@ async def poll_one(target: Target, poll: Poll, now_us: Callable[[], int], deadli
     return Outcome(target.address, reading, full)
 
 
-def _failed(target: Target, observed_us: int, error: DeviceError) -> Outcome:
+def _failed(target: Target, observed_us: int, error: DeviceError, began_s: float) -> Outcome:
+    now_s = time.monotonic()
     target.full_us = None
-    return Outcome(target.address, Failure(observed_us, error.kind, str(error)))
+    target.last = Failure(observed_us, error.kind, str(error))
+    if error.kind in (FailureKind.PROTOCOL, FailureKind.UNSUPPORTED):
+        target.family = None  # another firmware may run there now
+    target.hung = target.hung + 1 if now_s - began_s >= COSTLY_S else 0
+    if target.hung > PATIENCE:
+        target.retry_s = now_s + min(30.0 * 2 ** (target.hung - PATIENCE - 1), LONGEST_PAUSE_S)
+    return Outcome(target.address, target.last)
 
 
 def records(
-    started_us: int, interval_s: int, outcomes: Iterable[Outcome], roster: Roster
+    started_us: int,
+    interval_s: int,
+    outcomes: Iterable[Outcome],
+    roster: Roster,
+    power: PowerRules = NO_RULES,
+    pools: PoolWatch | None = None,
 ) -> tuple[list[Record], Sweep]:
     """The records that a sweep's outcomes make, changes first and the sweep last; and the sweep."""
     claimed: dict[bytes, str] = {}
@@ -124,8 +162,12 @@ def records(
             text = "not told apart from the device that was here; read in full next time"
             failures.append(FailedPoll(b"", outcome.address, 0, FailureKind.PROTOCOL, text))
             continue
-        readings.append((device, result))
+        readings.append(
+            (device, power.settle(result, roster.get(device)) if power is not NO_RULES else result)
+        )
     changes += roster.settle()
+    if pools is not None:
+        changes += [e for one in changes if isinstance(one, Inventory) for e in pools.take(one)]
     swept = columns(started_us, interval_s, readings, failures)
     return [*changes, swept], swept
 

@@ -84,6 +84,7 @@ class PoolUse(msgspec.Struct, frozen=True, array_like=True):
     user: str
     active: bool | None
     address: str | None
+    fee: bool | None = None  # the firmware's developer is paid there
 
 
 class Inventory(msgspec.Struct, frozen=True, tag="inventory"):

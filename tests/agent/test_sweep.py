@@ -9,7 +9,17 @@ import pytest
 
 from agent import sweep, wire
 from agent.identity import Roster
-from agent.readings import AuthError, Failure, FailureKind, PowerOrigin, Reading, State, Unreachable
+from agent.readings import (
+    AuthError,
+    Failure,
+    FailureKind,
+    Pool,
+    PowerOrigin,
+    ProtocolError,
+    Reading,
+    State,
+    Unreachable,
+)
 from agent.sweep import Outcome, Target
 
 
@@ -121,3 +131,69 @@ def test_a_short_reading_at_an_address_whose_device_moved_away_counts_for_nobody
     _, swept = sweep.records(60, 60, [moved, Outcome("a", reading(60), full=False)], roster)
     assert len(swept.devices) == 16
     assert [f.address for f in swept.failures] == ["a"]
+
+
+def test_a_device_that_hangs_is_asked_less_often_but_its_failure_is_recorded_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweep, "COSTLY_S", 0.01)
+    asked = 0
+
+    async def hang(address: str, family: str | None, full: bool) -> Reading:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    target = Target("a")
+    outcomes = [run([target], hang)[0].result for _ in range(6)]
+    assert asked == sweep.PATIENCE + 1
+    assert all(isinstance(o, Failure) and o.kind is FailureKind.TIMEOUT for o in outcomes)
+    target.retry_s = 0.0
+
+    async def back(address: str, family: str | None, full: bool) -> Reading:
+        return reading()
+
+    assert isinstance(run([target], back)[0].result, Reading) and target.hung == 0
+
+
+def test_a_refusal_costs_nothing_and_is_asked_again_each_time() -> None:
+    asked = 0
+
+    async def refuse(address: str, family: str | None, full: bool) -> Reading:
+        nonlocal asked
+        asked += 1
+        raise Unreachable("refused")
+
+    target = Target("a")
+    for _ in range(10):
+        run([target], refuse)
+    assert asked == 10
+
+
+def test_a_changed_pool_in_a_short_reading_brings_a_full_one_at_once() -> None:
+    depths = []
+    ours, theirs = (
+        Pool("stratum+tcp://pool.example:1", "farm.1", True),
+        Pool("stratum+tcp://evil:1", "x", True),
+    )
+
+    async def poll(address: str, family: str | None, full: bool) -> Reading:
+        depths.append(full)
+        return reading(uptime_s=160, at_us=60_000_000, pools=(theirs,))
+
+    target = Target(
+        "a", "antminer", full_us=0, uptime_s=100, pools=(("stratum+tcp://pool.example:1", "farm.1"),)
+    )
+    assert ours.url == target.pools[0][0]
+    (outcome,) = run([target], poll)
+    assert outcome.full and depths == [False, True]
+
+
+def test_a_device_that_speaks_otherwise_than_before_is_identified_anew() -> None:
+    async def garbage(address: str, family: str | None, full: bool) -> Reading:
+        raise ProtocolError("html where JSON was")
+
+    target = Target("a", "antminer")
+    run([target], garbage)
+    assert target.family is None

@@ -1,0 +1,82 @@
+"""The endpoint: what the last sweep saw, no payout address anywhere, and a truthful readiness."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from prometheus_client.parser import text_string_to_metric_families
+
+from agent.exporter import METRICS, Exporter, Snapshot
+from agent.readings import Failure, FailureKind, Pool, PowerOrigin, Reading
+from agent.spool import Author, Spool
+from agent.sweep import Outcome
+
+ADDRESS = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
+OUTCOMES = [
+    Outcome("10.0.0.1", Reading(
+        1, "antminer", hashrate_hs=1e14, power_w=3000.0, power_origin=PowerOrigin.PSU_MEASURED,
+        pools=(Pool("stratum+tcp://p.example:1", f"{ADDRESS}.w", True),), chip_temps_c=(70.0,),
+    )),
+    Outcome("10.0.0.2", Reading(1, "antminer")),
+    Outcome("10.0.0.3", Failure(1, FailureKind.TIMEOUT, "silent")),
+]  # fmt: skip
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Exporter, str]]:
+    author = Author("org", "site", "agent-1", Ed25519PrivateKey.generate(), True, "simulated")
+    spool = Spool(tmp_path / "spool.db", author)
+    exporter = Exporter(("org", "site", "agent-1"), spool, per_device=True, interval_s=60)
+    server = exporter.serve("127.0.0.1", 0)
+    yield exporter, f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    spool.close()
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_metrics_tell_the_sweep_and_only_names_of_the_table(served: tuple[Exporter, str]) -> None:
+    exporter, url = served
+    exporter.snapshot = Snapshot(time.monotonic(), 1.5, OUTCOMES, {"10.0.0.1": "S19"}, True, 2)
+    status, text = get(f"{url}/metrics")
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert status == 200 and set(families) <= set(METRICS)
+    devices = {s.labels["result"]: s.value for s in families["hashledger_agent_devices"].samples}
+    assert devices == {"reading": 2, "timeout": 1}
+    (power,) = families["hashledger_agent_power_watts"].samples
+    assert (power.value, power.labels["origin"]) == (3000.0, "psu_measured")
+    (device,) = families["hashledger_agent_device_hashrate_hashes_per_second"].samples
+    assert device.labels == {"address": "10.0.0.1", "model": "S19"}  # the one that told none has no series
+    assert families["hashledger_agent_unexpected_pool_devices"].samples[0].value == 2
+
+
+def test_no_payout_address_and_no_pool_user_is_shown(served: tuple[Exporter, str]) -> None:
+    exporter, url = served
+    exporter.snapshot = Snapshot(time.monotonic(), 1.5, OUTCOMES)
+    _, text = get(f"{url}/metrics")
+    assert ADDRESS not in text and "p.example" not in text
+
+
+def test_ready_only_while_sweeps_end_in_time(served: tuple[Exporter, str]) -> None:
+    exporter, url = served
+    assert get(f"{url}/healthz") == (200, "ok\n")
+    assert get(f"{url}/readyz") == (503, "no sweep has ended yet\n")
+    exporter.snapshot = Snapshot(time.monotonic())
+    assert get(f"{url}/readyz") == (200, "ok\n")
+    exporter.snapshot = Snapshot(time.monotonic() - 181)
+    status, text = get(f"{url}/readyz")
+    assert status == 503 and "181 s ago" in text
+    assert get(f"{url}/elsewhere")[0] == 404
