@@ -182,7 +182,7 @@ class Agent:
         )
         for host, reading in found.items():
             self.targets[host] = Target(host, reading.family)
-        if found:
+        if found or not self.targets:
             self.report(f"scan: {len(found)} new among {len(hosts)} addresses")
 
     def _append(self, records: list[Record]) -> None:

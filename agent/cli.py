@@ -56,7 +56,8 @@ def agent() -> None:
 @click.option("--org", default="my-farm", show_default=True, help="The organisation, as on the collector.")
 @click.option("--site", default="site-1", show_default=True, help="This site.")
 @click.option("--network", "networks", multiple=True, default=("192.168.1.0/24",), show_default=True)
-def init(path: Path, org: str, site: str, networks: tuple[str, ...]) -> None:
+@click.option("--broker", default=config.DEFAULT_BROKER, show_default=True, metavar="HOST:PORT")
+def init(path: Path, org: str, site: str, networks: tuple[str, ...], broker: str) -> None:
     """Write a commented configuration, and make this box's signing key where there is none yet."""
     if path.exists():
         loaded = _load(path)
@@ -65,7 +66,7 @@ def init(path: Path, org: str, site: str, networks: tuple[str, ...]) -> None:
         key = keys.create(loaded.agent.state_dir)
         click.echo(f"kept {path}; the signing key is in {loaded.agent.state_dir / keys.KEY_FILE}")
     else:
-        text = config.sample(org, site, networks)
+        text = config.sample(org, site, networks, broker)
         loaded = _checked(lambda: config.parse(text, path))
         part = path.with_suffix(".part")
         part.write_text(text, encoding="utf-8")
@@ -92,17 +93,18 @@ def check(path: Path) -> None:
         raise UserError(f"{loaded.agent.state_dir}: not writable by this user")
     click.echo(f"{path}: good; {loaded.agent.org}/{loaded.agent.site}/{loaded.agent.name}, {hosts} addresses")
     click.echo(f"key: {keys.public_text(key)}")
-    mqtt = loaded.mqtt
+    mqtt, problems = loaded.mqtt, []
     for name in ("password_file", "ca_file", "client_cert_file", "client_key_file"):
         file = getattr(mqtt, name)
         if file is not None and not os.access(file, os.R_OK):
-            raise UserError(f"{path}: mqtt.{name}: {file} cannot be read")
+            problems.append(f"{path}: mqtt.{name}: {file} cannot be read")
     try:
         socket.create_connection((mqtt.host, mqtt.port), timeout=loaded.network.connect_timeout_s).close()
     except OSError as error:
-        raise UserError(
-            f"{path}: mqtt.host, mqtt.port: {mqtt.host}:{mqtt.port} does not accept a connection ({error})"
-        ) from error
+        where = f"{mqtt.host}:{mqtt.port}"
+        problems.append(f"{path}: mqtt.host, mqtt.port: {where} does not accept a connection ({error})")
+    if problems:
+        raise UserError("\n".join(problems))
     click.echo(f"broker {mqtt.host}:{mqtt.port}: accepts connections")
 
 

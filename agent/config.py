@@ -17,6 +17,8 @@ from agent.power import NO_RULES, Correction, PowerRules
 from agent.transports.network import Credentials, Network
 
 DEFAULT_PATH = Path("agent.toml")
+DEFAULT_BROKER = "collector.example:8883"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # One whole reply; the slowest stock firmware needs about two seconds.
 REPLY_DEADLINE_S = 5.0
 
@@ -225,8 +227,14 @@ def _given(mistake: Any) -> str:
     return f" (given: {mistake['input']!r})"
 
 
-def sample(org: str, site: str, networks: tuple[str, ...]) -> str:
-    """A commented configuration to begin with."""
+def sample(org: str, site: str, networks: tuple[str, ...], broker: str = DEFAULT_BROKER) -> str:
+    """A commented configuration to begin with; a broker on loopback gets neither TLS nor a password."""
+    host, _, port = broker.partition(":")
+    secured = f"""\
+ca_file = "ca.crt"         # leave out only on loopback: without it nothing is encrypted
+username = "{site}-agent-1"
+password_file = "mqtt.password"
+"""
     scan = ", ".join(f'"{n}"' for n in networks)
     return f"""\
 # hashledger agent: runs on site, polls the miners, keeps every reading until the collector has it.
@@ -249,12 +257,9 @@ deadline_s = 10.0          # hard limit for one device; a hung one costs its own
 foreign_deadline_s = 30.0  # the same for devices without a driver of our own: pyasic asks many things
 
 [mqtt]
-host = "collector.example" # the broker, usually beside the collector
-port = 8883
-ca_file = "ca.crt"         # leave out only on loopback: without it nothing is encrypted
-username = "{site}-agent-1"
-password_file = "mqtt.password"
-
+host = "{host}" # the broker, usually beside the collector
+port = {port or 8883}
+{"" if host in LOOPBACK else secured}
 [exporter]                 # Prometheus: http://127.0.0.1:9464/metrics
 host = "127.0.0.1"
 port = 9464

@@ -40,8 +40,13 @@ def now_us() -> int:
 
 def open_store(config: Config) -> Store:
     """The ledger of a configuration."""
-    config.state_dir.mkdir(parents=True, exist_ok=True)
+    _own_folder(config)
     return Store.open(sqlite_url(config.ledger_path))
+
+
+def _own_folder(settings: Config) -> None:
+    # Payout addresses and what a farm earns are in it: nobody else's business on this machine.
+    settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def load_facts(path: Path, site: str, period: str) -> PeriodFacts:
@@ -58,6 +63,7 @@ def load_facts(path: Path, site: str, period: str) -> PeriodFacts:
 
 def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> None:
     """Run until `stop` is set; what is committed by then is acknowledged. CollectorError if a part fails."""
+    _own_folder(settings)
     with ExitStack() as stack:
         child = _start_broker(settings, stack)
         book = Journal(settings.journal_dir)
@@ -128,7 +134,7 @@ def _work(
 
 def rebuild(settings: Config) -> dict[str, int]:
     """Fold journal and statements into a new ledger that takes the old one's place; returns rows by table."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    _own_folder(settings)
     book = Journal(settings.journal_dir)  # its lock: no collector may append meanwhile
     try:
         draft = settings.ledger_path.with_suffix(".rebuild")

@@ -25,6 +25,10 @@ FAMILIES = {
     "whatsminer-v3": "whatsminer-v3",
     "bitaxe": "axeos",
     "avalonminer": "avalon",
+    "braiins": "braiins",
+    "luxos": "luxos",
+    "vnish": "vnish",
+    "epic": "epic",
 }
 TEXTS = ("mac", "serial", "make", "model", "firmware", "uptime_s", "hostname")
 

@@ -100,9 +100,9 @@ def test_nobody() -> None:
 @pytest.mark.parametrize(
     ("seen", "family"),
     [
-        ({"version": {"VERSION": [{"BOSer": "boser-buildroot 0.1.0"}]}}, "foreign"),
-        ({"version": {"VERSION": [{"LUXminer": "2025.4.8", "Type": "Antminer S19k Pro"}]}}, "foreign"),
-        ({"stats": {"STATS": [{"Type": "Antminer S21 Pro (Vnish 1.2.7)"}]}}, "foreign"),
+        ({"version": {"VERSION": [{"BOSer": "boser-buildroot 0.1.0"}]}}, "braiins"),
+        ({"version": {"VERSION": [{"LUXminer": "2025.4.8", "Type": "Antminer S19k Pro"}]}}, "luxos"),
+        ({"stats": {"STATS": [{"Type": "Antminer S21 Pro (Vnish 1.2.7)"}]}}, "vnish"),
         ({"version": {"VERSION": [{"Type": "Antminer S19"}]}}, "antminer"),
         ({"version": {"VERSION": [{"PROD": "AvalonMiner 1246-83"}]}}, "avalon"),
         ({"stats": {"STATS": [{"MM ID1": "Ver[7411706-3162860] Elapsed[183]"}]}}, "avalon"),
