@@ -17,7 +17,7 @@ import pytest
 
 MONTH = "2026-09"  # over, and always the same
 MINERS = 12
-LIMIT_S = 170
+LIMIT_S = 400  # some 50 s on an idle machine; a bound for a busy one, not a measure
 
 
 def command(folder: Path, *more: str) -> list[str]:
