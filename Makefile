@@ -1,17 +1,22 @@
 # make demo   the main job on one machine, nothing else installed     make demo ARGS="--exit --miners 24"
 # make test   format, lint, types, walls, tests                       make test ARGS="-k spool"
+# make bench  speed and memory, side by side with what others use
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check format clean
+.PHONY: demo test bench check format clean
 
 demo: $(VENV)/.all
 	$(BIN)/hashledger demo $(ARGS)
 
 test: check
 	$(BIN)/python -m pytest $(ARGS)
+
+# Side by side with pyasic and pyasic-rs, one core, into build/bench.json. Simulated web pages need port 80: root.
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

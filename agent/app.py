@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from agent import clock, identity, keys, scan, sweep
+from agent import clock, decisions, identity, keys, scan, sweep
 from agent.config import Config
 from agent.exporter import Exporter, Snapshot
 from agent.miners import registry
@@ -29,6 +29,8 @@ ROSTER_FILE = "devices.json"
 SPOOL_FILE = "spool.db"
 # Confirmed batches past the kept window are deleted this often: a delete costs a write, its delay only disk.
 PRUNE_EVERY_S = 3600
+# A broker on the way is connected within a second or two, and its retained register comes at once.
+REGISTER_WAIT_S = 5.0
 # On stop, a collector that is there confirms within a second or two; the rest is sent at the next start.
 STOP_DRAIN_S = 3.0
 
@@ -72,6 +74,7 @@ class Agent:
         signer = author(config)
         self.spool = Spool(self.state_dir / SPOOL_FILE, signer)
         self.publisher = Publisher(self.spool, signer, config.mqtt)
+        self.decisions = decisions.Watch(self.state_dir / decisions.DECISIONS_FILE)
         labels = (signer.org, signer.site, signer.agent)
         self.exporter = Exporter(labels, self.spool, config.exporter.per_device, config.agent.interval_s)
         self.power = config.power_rules()
@@ -83,6 +86,9 @@ class Agent:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        fresh = not self.roster.devices
+        if fresh:
+            self.publisher.want_register()
         self.publisher.start()
         if self.config.exporter.port:
             self.exporter.serve(self.config.exporter.host, self.config.exporter.port)
@@ -90,7 +96,9 @@ class Agent:
         self._append([Event(now_us, "agent_started"), *self.power.event(now_us)])
         try:
             async with drivers(self.config) as poll:
-                if not self.targets:
+                if fresh:
+                    await _until(stop, self.restore())
+                if fresh or not self.targets:
                     await _until(stop, self.rescan(poll))
                 await asyncio.gather(
                     self._sweep_on_time(stop, poll, max_sweeps), self._rescan_on_time(stop, poll)
@@ -134,9 +142,28 @@ class Agent:
         while not await _wait(stop, self.config.network.rescan_s):
             await _until(stop, self.rescan(poll))
 
+    async def restore(self) -> None:
+        """A box that knows no device takes over the site's identities from the collector, if it has any."""
+        register = await asyncio.to_thread(self.publisher.take_register, REGISTER_WAIT_S)
+        if not register:
+            return
+        ours = set(scan.addresses(self.config.network.scan, self.config.network.exclude))
+        restored = self.roster.restore(register, ours, clock.now_us())
+        identity.save(self.roster, self.state_dir / ROSTER_FILE)
+        self._append([restored])
+        self.targets = {a: Target(a, self.roster.get(d).family) for a, d in self.roster.at.items()}
+        self.report(f"register: {len(register)} devices known to the collector")
+
+    def _decide(self) -> None:
+        """Take up a person's decisions; told first: a crash in between tells them twice, not never."""
+        if news := self.decisions.take_up(self.roster, clock.now_us()):
+            self._append([*news])
+            identity.save(self.roster, self.state_dir / ROSTER_FILE)
+
     async def sweep_once(self, poll: Poll) -> list[Outcome]:
         """One sweep: poll, know, spool, wake the publisher."""
         began_s, started_us = time.monotonic(), clock.now_us()
+        self._decide()
         outcomes = await sweep.sweep(
             list(self.targets.values()),
             poll,

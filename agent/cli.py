@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 import logging
@@ -23,6 +22,7 @@ from agent import app, config, keys, scan
 from agent.config import Config, ConfigError
 from agent.readings import DeviceError, Reading
 from agent.simulator.cli import simulate
+from agent.transports import loop
 
 T = TypeVar("T")
 
@@ -136,7 +136,7 @@ def scan_command(
                 failures.append((host, result))
             bar.update(task, advance=1, found=found_count)
 
-        found = asyncio.run(_scan(settings, hosts, progress))
+        found = loop.run(_scan(settings, hosts, progress))
     ordered = sorted(found.items(), key=lambda item: hosts.index(item[0]))
     if as_json:
         for host, reading in ordered:
@@ -157,7 +157,7 @@ def probe(address: str, path: Path, as_json: bool, cgminer_port: int | None, htt
     """Tell all that is known of the one device at ADDRESS."""
     settings = _optional_config(path, (address,), cgminer_port, http_port)
     try:
-        reading = asyncio.run(_probe(settings, address))
+        reading = loop.run(_probe(settings, address))
     except DeviceError as error:
         click.echo(f"{address}: {error.kind}: {error}", err=True)
         sys.exit(1)
@@ -180,7 +180,7 @@ def run(path: Path, interval_s: int | None, sweeps: int | None) -> None:
         loaded = loaded.model_copy(
             update={"agent": loaded.agent.model_copy(update={"interval_s": interval_s})}
         )
-    asyncio.run(app.Agent(loaded, report=click.echo).run(sweeps))
+    loop.run(app.Agent(loaded, report=click.echo).run(sweeps))
 
 
 agent.add_command(simulate)

@@ -1,104 +1,202 @@
-"""Which device is this? A device is one UUID bound to serial and MAC; its address is only an attribute.
+"""Which device is this? One UUID bound to serial, MAC, boards and supply; the address is an attribute.
 
-Strong keys first: the serial; then the MAC, unless two serials contradict each other. A device that tells
-neither is known by its address alone. Two devices are never merged on a weak key: where two addresses claim
-one identity in the same sweep, the second becomes a device of its own and the doubt is an event.
+The keys in their order, and why:
+    serial    the maker's name for the unit. Compared without case, blanks and zeros in front
+              (`matching.normal_serial`), kept as it was told. Where a weaker key speaks for another device,
+              the serial is followed and the other is a doubt.
+    MAC       sits on the control board and is copied by careless firmware. It counts where one device alone
+              bears it, and where no two serials contradict it.
+    boards    hash boards outlive a control board: most of a device's boards, at least two (or all, where it
+              has one), are the device, if it answers nowhere else in this sweep. A single board travels.
+    address   counts for a device that tells no key of its own, and for one that has plainly run on since it
+              was read there. A supply alone never counts.
+Two devices are never merged on less: the reading gets a device of its own, and the doubt is an event for a
+person to settle (`agent/decisions.py`). Every key that a known device changes is an event with its evidence.
+What a device showed once is not forgotten because one reading fails to tell it.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from agent import matching
+from agent.matching import Doubt, Known, Same, Sighting, normal_serial
 from agent.miners.hardware import Model
 from agent.readings import Reading
 from agent.wire import Event, Inventory, PoolUse
+
+# Doubts and moves are made by people's hands, a handful a day; what is beyond has been told in events.
+MAX_DOUBTS = 1_000
+MAX_MOVES = 100_000
+
+
+class OpenDoubt(msgspec.Struct, frozen=True):
+    """What a person has to settle; `apart`: the reading got a device of its own."""
+
+    at_us: int
+    device: bytes
+    address: str
+    candidates: tuple[bytes, ...]
+    evidence: str
+    apart: bool
+
+
+class _File(msgspec.Struct):
+    # devices.json; `decided`: how many of the decisions in decisions.json are in it.
+    devices: list[Inventory]
+    doubts: list[OpenDoubt] = []
+    former: dict[str, bytes] = {}
+    copied: list[str] = []
+    sworn: list[tuple[bytes, str, str]] = []
+    decided: int = 0
 
 
 class Roster:
     """The devices of a site as this agent knows them, and at which address each was last seen."""
 
     def __init__(self, known: Iterable[Inventory] = ()) -> None:
-        self._devices: dict[bytes, Inventory] = {}
-        self._by_serial: dict[str, bytes] = {}
-        self._by_mac: dict[str, bytes] = {}
-        self.at: dict[str, bytes] = {}  # address -> device
+        self.known = Known()
+        self.doubts: dict[tuple[bytes, tuple[bytes, ...], str], OpenDoubt] = {}
+        self.decided = 0
         self._displaced: dict[bytes, Event] = {}
         self._announced: set[bytes] = set()  # devices whose inventory this session has sent
-        for inventory in known:
-            self._store(inventory)
-            if inventory.address:
-                self.at[inventory.address] = inventory.device
+        self._moves: set[tuple[str, bytes, bytes]] = (
+            set()
+        )  # board, from, to: twice the same is a copied serial
+        # address -> what its last reading told, and whose it was: an unchanged one costs no matching.
+        self._last: dict[str, tuple[tuple[object, ...], Model | None, bytes]] = {}
+        self._take(known)
+
+    def _take(self, inventories: Iterable[Inventory]) -> None:
+        # In order of time: a board is in the device that told it last, an address the last one's.
+        for inventory in sorted(inventories, key=lambda inventory: inventory.at_us):
+            address = inventory.address
+            if address and (gone := self.at.get(address)):
+                self.known.put(msgspec.structs.replace(self.get(gone), address=""))
+            self.known.put(inventory)
+            if address:
+                self.at[address] = inventory.device
+
+    @property
+    def at(self) -> dict[str, bytes]:
+        """Address -> device."""
+        return self.known.at
 
     @property
     def devices(self) -> list[Inventory]:
-        return list(self._devices.values())
+        return list(self.known.devices.values())
 
     def get(self, device: bytes) -> Inventory:
-        return self._devices[device]
+        return self.known.devices[device]
+
+    def restore(self, register: Iterable[Inventory], addresses: Container[str], now_us: int) -> Event:
+        """Take over a site's identities from the collector's register; only these addresses are ours."""
+        self._take(
+            entry if entry.address in addresses else msgspec.structs.replace(entry, address="")
+            for entry in register
+        )
+        return Event(now_us, "roster_restored", detail={"devices": str(len(self.known.devices))})
+
+    def claims(self, readings: Iterable[tuple[str, Reading | None]]) -> dict[bytes, str]:
+        """Device -> address of those that this sweep has plainly seen (None: a reading without identity)."""
+        return matching.claims(readings, self.known)
 
     def observe(
         self, address: str, reading: Reading, nameplate: Model | None, claimed: dict[bytes, str]
     ) -> tuple[bytes, list[Inventory | Event]]:
         """The device that gave a full reading at `address`, and the records this brings.
 
-        `claimed` is this sweep's device -> address; it is added to.
+        `claimed` is this sweep's device -> address, from `claims`; it is added to.
         """
-        records: list[Inventory | Event] = []
-        now_us = reading.observed_us
-        device = self._match(address, reading)
-        if device is not None and claimed.get(device, address) != address:
-            detail = {"address": address, "other_address": claimed[device], "mac": reading.mac or ""}
-            records.append(Event(now_us, "identity_doubt", device, detail))
-            device = self._at_only(address, reading)
-        if device is None:
-            device = uuid.uuid4().bytes
-            records.append(Event(now_us, "device_appeared", device, {"address": address}))
+        told = _told(reading)
+        last = self._last.get(address)
+        keyed = reading.serial is not None or reading.mac is not None
+        if keyed and last is not None and last[0] == told and last[1] is nameplate:
+            device = last[2]
+            if self.at.get(address) == device and claimed.setdefault(device, address) == address:
+                self._note_boot(device, reading)
+                return device, []
+        device, records = self._match(address, reading, claimed)
         claimed[device] = address
-        records += self._bind(address, device, now_us)
-        inventory = _inventory(device, address, reading, nameplate, self._devices.get(device))
-        if inventory != self._devices.get(device) or device not in self._announced:
-            self._announced.add(device)
-            inventory = msgspec.structs.replace(inventory, at_us=now_us)
-            self._store(inventory)
-            records.append(inventory)
+        records += self._bind(address, device, reading.observed_us)
+        records += self._learn(address, device, reading, nameplate)
+        self._note_boot(device, reading)
+        self._last[address] = (told, nameplate, device)
         return device, records
 
-    def _match(self, address: str, reading: Reading) -> bytes | None:
-        if reading.serial and (device := self._by_serial.get(reading.serial)):
-            return device
-        if reading.mac and (device := self._by_mac.get(reading.mac)):
-            known = self._devices[device].serial
-            if reading.serial is None or known is None:
-                return device
-            return None  # same MAC, two serials: a control board that travelled, or a copied MAC
-        return None if reading.serial or reading.mac else self._at_only(address, reading)
+    def _note_boot(self, device: bytes, reading: Reading) -> None:
+        if reading.uptime_s is not None:
+            self.known.boots[device] = reading.observed_us - reading.uptime_s * 1_000_000
 
-    def _at_only(self, address: str, reading: Reading) -> bytes | None:
-        device = self.at.get(address)
-        if device is None:
-            return None
-        known = self._devices[device]
-        same = known.family == reading.family and known.serial == reading.serial and known.mac == reading.mac
-        return device if same else None
+    def _match(
+        self, address: str, reading: Reading, claimed: dict[bytes, str]
+    ) -> tuple[bytes, list[Inventory | Event]]:
+        now_us = reading.observed_us
+        verdict = matching.match(Sighting.of(address, reading), self.known, claimed)
+        if isinstance(verdict, Same):
+            device, records = verdict.device, self._rebound(address, reading, verdict)
+            if verdict.against:
+                evidence = f"{verdict.evidence} says this device, the boards say another"
+                doubt = OpenDoubt(now_us, device, address, (verdict.against,), evidence, apart=False)
+                records += self._doubted(doubt, reading)
+            return device, records
+        device = uuid.uuid4().bytes
+        records = []
+        if isinstance(verdict, Doubt):
+            doubt = OpenDoubt(now_us, device, address, verdict.candidates, verdict.evidence, apart=True)
+            records += self._doubted(doubt, reading)
+        return device, [*records, Event(now_us, "device_appeared", device, {"address": address})]
 
-    def _bind(self, address: str, device: bytes, now_us: int) -> list[Event]:
+    def _doubted(self, doubt: OpenDoubt, reading: Reading) -> list[Inventory | Event]:
+        key = (doubt.device, doubt.candidates, doubt.evidence)
+        if key in self.doubts:
+            return []
+        while len(self.doubts) >= MAX_DOUBTS:
+            del self.doubts[next(iter(self.doubts))]
+        self.doubts[key] = doubt
+        detail = {
+            "address": doubt.address, "evidence": doubt.evidence,
+            "candidates": ",".join(candidate.hex() for candidate in doubt.candidates),
+            "serial": reading.serial or "", "mac": reading.mac or "",
+        }  # fmt: skip
+        return [Event(doubt.at_us, "identity_doubt", doubt.device, detail)]
+
+    def _rebound(self, address: str, reading: Reading, verdict: Same) -> list[Inventory | Event]:
+        """The event of a known device that bears another serial or MAC than before."""
+        before = self.get(verdict.device)
+        detail: dict[str, str] = {}
+        if reading.serial and not _same_serial(reading.serial, before.serial):
+            detail |= {"old_serial": before.serial or "", "serial": reading.serial}
+            if before.serial:
+                self.known.former[normal_serial(before.serial)] = verdict.device
+        if reading.mac and before.mac and reading.mac != before.mac:
+            detail |= {"old_mac": before.mac, "mac": reading.mac}
+        if not detail:
+            return []
+        detail |= {"address": address, "evidence": verdict.evidence}
+        return [Event(reading.observed_us, "device_rebound", verdict.device, detail)]
+
+    def _bind(self, address: str, device: bytes, now_us: int) -> list[Inventory | Event]:
         """Put the device at the address; whoever stood there before is displaced until `settle`."""
         before = self.at.get(address)
         if before == device:
             return []
         if before is not None:
             self._displaced[before] = Event(
-                now_us, "device_replaced", before, {"address": address, "by": uuid.UUID(bytes=device).hex}
+                now_us, "device_replaced", before, {"address": address, "by": device.hex()}
             )
-        moved = []
-        for old in [a for a, d in self.at.items() if d == device]:
+        moved: list[Inventory | Event] = []
+        old = self.known.devices[device].address if device in self.known.devices else ""
+        if old and self.at.get(old) == device:
             del self.at[old]
+            self._last.pop(old, None)
+        if old and old != address:
             moved.append(Event(now_us, "device_moved", device, {"from": old, "to": address}))
         self.at[address] = device
         self._displaced.pop(device, None)
@@ -109,16 +207,79 @@ class Roster:
         events = list(self._displaced.values())
         self._displaced.clear()
         for event in events:
-            self._store(msgspec.structs.replace(self._devices[event.device], address=""))
+            self.known.put(msgspec.structs.replace(self.get(event.device), address=""))
         return events
 
-    def _store(self, inventory: Inventory) -> None:
-        self._devices[inventory.device] = inventory
-        if inventory.serial:
-            self._by_serial[inventory.serial] = inventory.device
-        if inventory.mac:
-            # Where two devices bear one MAC, it goes on meaning the first.
-            self._by_mac.setdefault(inventory.mac, inventory.device)
+    def _learn(
+        self, address: str, device: bytes, reading: Reading, nameplate: Model | None
+    ) -> list[Inventory | Event]:
+        """Take over what the reading tells of the device: parts that changed, and its inventory."""
+        before = self.known.devices.get(device)
+        inventory = _inventory(device, address, reading, nameplate, before)
+        if before is not None:
+            boards = _boards(list(reading.board_serials), before.board_serials, self.known.boards_of(device))
+            serial = before.serial if _same_serial(reading.serial, before.serial) else None
+            if serial and len(serial) >= len(
+                reading.serial or ""
+            ):  # the fuller form of the same serial stays
+                inventory = msgspec.structs.replace(inventory, serial=serial)
+            inventory = msgspec.structs.replace(inventory, board_serials=boards)
+        records = self._parts(device, reading, before)
+        self.known.board_in.update(dict.fromkeys(reading.board_serials, device))
+        if inventory == before and device in self._announced:
+            return records
+        self._announced.add(device)
+        inventory = msgspec.structs.replace(inventory, at_us=reading.observed_us)
+        self.known.put(inventory)
+        return [*records, inventory]
+
+    def _parts(self, device: bytes, reading: Reading, before: Inventory | None) -> list[Inventory | Event]:
+        """Boards and supplies that this reading shows in another device than before."""
+        now_us, known = reading.observed_us, self.known
+        events: list[Inventory | Event] = []
+        for board in reading.board_serials:
+            origin = known.board_in.get(board, b"")
+            if origin == device or board in known.copied:
+                continue
+            if not origin and not (before and before.board_serials):
+                continue  # the first word on a device's boards
+            if (board, origin, device) in self._moves or len(self._moves) >= MAX_MOVES:
+                known.copied.add(board)  # there and back and there again: two boards bear this serial
+                continue
+            if origin:
+                self._moves.add((board, origin, device))
+            detail = {"board": board, "from": origin.hex(), "to": device.hex()}
+            events.append(Event(now_us, "board_moved", device, detail))
+        psu, old_psu = reading.psu_serial, before.psu_serial if before else None
+        if psu and psu != old_psu:
+            others = [other for other in known.bearers("psu", psu) if other != device]
+            if others or old_psu:
+                origin = others[0] if len(others) == 1 else b""
+                detail = {"psu": psu, "old_psu": old_psu or "", "from": origin.hex(), "to": device.hex()}
+                events.append(Event(now_us, "psu_changed", device, detail))
+        return events
+
+
+def _same_serial(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and normal_serial(one) == normal_serial(other)
+
+
+def _boards(told: list[str], before: list[str], still: list[str]) -> list[str]:
+    """A device's boards after a reading: one that is not told stays until another takes its place, or it is
+    seen elsewhere. A board that fails to start for a day would else take the device's best key with it."""
+    if set(told) <= set(still):
+        return [board for board in before if board in still]
+    rest = [board for board in still if board not in told]
+    return told + rest[: max(0, len(before) - len(told))]
+
+
+def _told(reading: Reading) -> tuple[object, ...]:
+    """Everything that a reading says for the inventory, to compare it with the last one."""
+    r = reading
+    return (
+        r.serial, r.mac, r.family, r.make, r.model, r.firmware, r.hostname, r.board_serials, r.psu_serial,
+        *[(pool.url, pool.user, pool.active) for pool in r.pools],
+    )  # fmt: skip
 
 
 def _inventory(
@@ -135,7 +296,7 @@ def _inventory(
         "hostname": reading.hostname,
         "board_serials": list(reading.board_serials),
         "psu_serial": reading.psu_serial,
-        "pools": [PoolUse(p.url, p.user, p.active, p.payout_address, p.fee) for p in reading.pools],
+        "pools": [PoolUse(p.url, p.user, p.active, p.payout_address) for p in reading.pools],
     }
     if nameplate is not None:
         fresh |= {
@@ -152,16 +313,42 @@ def _inventory(
 def load(path: Path) -> Roster:
     """The roster kept at `path`; an empty one where there is none."""
     try:
-        return Roster(msgspec.json.decode(path.read_bytes(), type=list[Inventory]))
+        kept = msgspec.json.decode(path.read_bytes(), type=_File | list[Inventory])
     except FileNotFoundError:
         return Roster()
+    if isinstance(kept, list):  # as the first version wrote it
+        return Roster(kept)
+    roster = Roster()
+    for device, kind, key in kept.sworn:
+        roster.known.sworn.setdefault(device, set()).add((kind, key))
+    roster._take(kept.devices)
+    roster.known.former = kept.former
+    roster.known.copied = set(kept.copied)
+    roster.doubts = {(d.device, d.candidates, d.evidence): d for d in kept.doubts}
+    roster.decided = kept.decided
+    return roster
 
 
 def save(roster: Roster, path: Path) -> None:
     """Keep the roster, whole or not at all: a device must not become another one over a power cut."""
+    known = roster.known
+    sworn = sorted((device, kind, key) for device, keys in known.sworn.items() for kind, key in keys)
+    content = _File(
+        roster.devices,
+        list(roster.doubts.values()),
+        known.former,
+        sorted(known.copied),
+        sworn,
+        roster.decided,
+    )
+    write_whole(path, msgspec.json.format(msgspec.json.encode(content), indent=1))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """The file, whole or as it was."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(roster.devices), indent=1))
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

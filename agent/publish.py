@@ -35,7 +35,7 @@ class Publisher:
         self._settings = settings
         self._topics = {
             leaf: wire.topic(author.org, author.site, author.agent, leaf)
-            for leaf in ("batch", "status", "ack")
+            for leaf in ("batch", "status", "ack", "register")
         }
         self._wake = threading.Condition()
         self._stopping = False
@@ -45,12 +45,27 @@ class Publisher:
         self._acked_seq = -1  # -1: unknown until the first ack of this connection
         self._next_seq = 1
         self._progress_s = 0.0
+        self._register: list[wire.Inventory] | None = None
+        self._register_wanted = False
         self._client = self._make_client(author)
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
 
     @property
     def connected(self) -> bool:
         return self._connected_s is not None
+
+    def want_register(self) -> None:
+        """Before `start`: ask for the site's register on connecting."""
+        self._register_wanted = True
+
+    def take_register(self, wait_s: float) -> list[wire.Inventory] | None:
+        """The site's register, waiting up to `wait_s` for it; None if none came. Not asked for any more."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._register is not None or self._stopping, wait_s)
+            self._register_wanted = False
+            register, self._register = self._register, None
+        self._client.unsubscribe(self._topics["register"])
+        return register
 
     def start(self) -> None:
         """Connect in the background, for as long as it takes (retry with backoff)."""
@@ -121,6 +136,8 @@ class Publisher:
             log.warning("broker %s:%d refuses: %s", self._settings.host, self._settings.port, reason)
             return
         client.subscribe(self._topics["ack"], qos=1)
+        if self._register_wanted:
+            client.subscribe(self._topics["register"], qos=1)
         client.publish(self._topics["status"], b"alive", qos=1, retain=True)
         with self._wake:
             self._connected_s = time.monotonic()
@@ -137,6 +154,9 @@ class Publisher:
             self._connected_s = None
 
     def _on_message(self, _client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:
+        if message.topic == self._topics["register"] and self._register_wanted:
+            self._on_register(bytes(message.payload))
+            return
         if message.topic != self._topics["ack"]:
             return  # the embedded broker hands retained messages of other topics to a new session
         try:
@@ -147,6 +167,16 @@ class Publisher:
         with self._wake:
             self._ack = ack
             self._wake.notify()
+
+    def _on_register(self, message: bytes) -> None:
+        try:
+            register = wire.decode_register(message)
+        except wire.WireError as error:
+            log.warning("%s: %s", self._topics["register"], error)
+            return
+        with self._wake:
+            self._register = register
+            self._wake.notify_all()
 
     # ---- the sending thread
 

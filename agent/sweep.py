@@ -141,11 +141,16 @@ def records(
     pools: PoolWatch | None = None,
 ) -> tuple[list[Record], Sweep]:
     """The records that a sweep's outcomes make, changes first and the sweep last; and the sweep."""
-    claimed: dict[bytes, str] = {}
+    told = list(outcomes)
+    claimed = roster.claims(
+        (outcome.address, outcome.result if outcome.full else None)
+        for outcome in told
+        if isinstance(outcome.result, Reading)
+    )
     changes: list[Inventory | Event] = []
     readings: list[tuple[bytes, Reading]] = []
     failures: list[FailedPoll] = []
-    for outcome in outcomes:
+    for outcome in told:
         result = outcome.result
         if isinstance(result, Failure):
             device = roster.at.get(outcome.address, b"")
@@ -155,9 +160,8 @@ def records(
         if outcome.full:
             device, news = roster.observe(outcome.address, result, hardware.find(result.model), claimed)
             changes += news
-        elif (bound := roster.at.get(outcome.address)) is not None:
+        elif (bound := roster.at.get(outcome.address)) is not None and claimed[bound] == outcome.address:
             device = bound
-            claimed.setdefault(device, outcome.address)
         else:  # its device has just turned up at another address: who this is, the next full reading tells
             text = "not told apart from the device that was here; read in full next time"
             failures.append(FailedPoll(b"", outcome.address, 0, FailureKind.PROTOCOL, text))

@@ -4,6 +4,8 @@ Topics (QoS 1; MQTT 3.1.1 and 5):
     hashledger/v1/{org}/{site}/{agent}/batch    not retained   one packet a message
     hashledger/v1/{org}/{site}/{agent}/status   retained       birth; the last will says dead
     hashledger/v1/{org}/{site}/{agent}/ack      retained       from the collector: committed up to `seq`
+    hashledger/v1/{org}/{site}/{agent}/register retained       from the collector: the site's devices, for a
+                                                               box that has lost its own (`encode_register`)
 
 A packet is `MAGIC | signature (64) | envelope`. The envelope is msgpack and is what is signed (Ed25519) and
 what is hashed (SHA-256); the next envelope carries that hash as `prev`, so that a batch can be neither
@@ -167,7 +169,7 @@ _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
 
 def topic(org: str, site: str, agent: str, leaf: str) -> str:
-    """The topic of one agent: leaf is batch, status or ack."""
+    """The topic of one agent: leaf is batch, status, ack or register."""
     return f"hashledger/v1/{org}/{site}/{agent}/{leaf}"
 
 
@@ -279,3 +281,17 @@ def decode_ack(message: bytes) -> Ack:
     if ack.v != VERSION or ack.seq < 0:
         raise WireError(f"ack of version {ack.v}, seq {ack.seq}")
     return ack
+
+
+def encode_register(devices: Sequence[Inventory]) -> bytes:
+    """A site's devices as the collector knows them.
+
+    Unsigned for now: its integrity is the broker's (only the collector may write the topic), until the
+    collector has a key of its own. It gives identities to an agent that has none, and nothing else.
+    """
+    return pack(devices)
+
+
+def decode_register(message: bytes) -> list[Inventory]:
+    """The devices of a register; WireError if the message is none."""
+    return [r for r in unpack(message) if isinstance(r, Inventory) and len(r.device) == 16]

@@ -22,6 +22,7 @@ from collector.journal import Journal
 from collector.ledger import tables
 from collector.link import Link
 from collector.overview import overview
+from collector.register import Register
 from collector.store import Store, StoreError, schema, sqlite_url, upsert
 from reporting.facts import PeriodFacts
 
@@ -77,9 +78,14 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         keys = {(settings.org, site, agent): key for (site, agent), key in settings.agents.items()}
         ingest = Ingest(store, book, fold, keys)
         inbox = Inbox()
-        link = Link(settings.mqtt, settings.org, inbox, ingest.counters, ingest.acks)
+        register = Register(store, settings.org, keys)
+        link = Link(
+            settings.mqtt, settings.org, inbox, ingest.counters, lambda: ingest.acks() + register.messages()
+        )
         failure: list[BaseException] = []
-        worker = threading.Thread(target=_work, args=(inbox, ingest, link, stop, failure), name="ingest")
+        worker = threading.Thread(
+            target=_work, args=(inbox, ingest, register, link, stop, failure), name="ingest"
+        )
 
         def scrape() -> Iterable[prometheus.Sample]:
             process = prometheus.Process(
@@ -120,13 +126,19 @@ def _start_broker(settings: Config, stack: ExitStack) -> subprocess.Popen[bytes]
 
 
 def _work(
-    inbox: Inbox, ingest: Ingest, link: Link, stop: threading.Event, failure: list[BaseException]
+    inbox: Inbox,
+    ingest: Ingest,
+    register: Register,
+    link: Link,
+    stop: threading.Event,
+    failure: list[BaseException],
 ) -> None:
     try:
         while not stop.is_set():
             group = inbox.take(TICK_S)
             if group:
                 link.publish(ingest.take(group))
+            link.publish(register.changed())
     except Exception as error:  # noqa: BLE001 - the supervisor: whatever it is, the process ends and says so
         failure.append(error)
         stop.set()

@@ -3,7 +3,9 @@
 With `new_api` newer firmware answers `stats` in the shape of its web pages (`rate_5s`, `chain`, `watt`);
 older firmware ignores the word. Where 4028 is closed the same pages are read over the web.
 Power: stock firmware mostly reports none. Where `watt`, `power`, `Power` or `chain_power` is there, nothing
-says that the supply measured it, so it counts as the firmware's own estimate.
+says that the supply measured it, so it counts as the firmware's own estimate. Some models since the S19 XP
+Hydro answer "miner power:3456" at port 6060: the mining program reads that from the supply over its bus, and
+writes -1 where the supply cannot tell.
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ from agent.miners.poll import Ask, Budget, Replies, collect
 from agent.readings import DeviceTimeout, PowerOrigin, Reading, State, Unreachable
 from agent.transports.access import Access
 from agent.transports.cgminer import Json
+from agent.transports.http import Asked
 
 FAMILY = "antminer"
 MAKE = "Bitmain"
 
 SYSTEM_INFO = "/cgi-bin/get_system_info.cgi"
 MINER_CONF = "/cgi-bin/get_miner_conf.cgi"
+MINER_POWER = "/miner_power"  # at a port of its own
 WEB_PAGES = {"stats": "/cgi-bin/stats.cgi", "summary": "/cgi-bin/summary.cgi", "pools": "/cgi-bin/pools.cgi"}
 
 SLEEP_MODE = "1"  # miner-mode of get_miner_conf.cgi: 0 normal, 1 sleep, 2 high, 3 low
@@ -32,8 +36,10 @@ POWER_KEYS = ("watt", "power", "Power", "chain_power")
 FIRMWARE_KEYS = ("system_filesystem_version", "file_system_version")
 SERIAL_KEYS = ("serinum", "serial_no", "serial")
 MAX_CHAINS = 16  # the API numbers its chain fields 1 to 16
+_SUPPLY = re.compile(r"\s*(?:miner )?power:\s*(\d{1,6})\s*")
 _STOCK_TYPE = re.compile(r"Antminer [\w+\-. ]+(\(\d+\w*\))?")  # other firmware adds its name in brackets
 _FOREIGN = ("vnish", "hiveon", "luxminer", "boser", "bosminer", "rwglr", "kaonsu", "braiins")
+_FAN_KEYS = [f"fan{n}" for n in range(1, 9)]
 _SHA256_MODEL = re.compile(r"Antminer [STRV]\d", re.IGNORECASE)
 
 
@@ -65,7 +71,8 @@ async def read(address: str, access: Access, *, full: bool) -> Reading:
     except (Unreachable, DeviceTimeout):
         over_web = True
         await collect([("stats", page(WEB_PAGES["stats"]))], [], budget, replies)
-    steps = {} if _present(replies.got) else {"summary": command("summary")}
+    present = _present(replies.got)
+    steps = {} if present else {"summary": command("summary")}
     steps |= {"pools": command("pools")} | ({"version": command("version")} if full else {})
     if over_web:
         steps = {name: page(WEB_PAGES[name]) for name in steps if name in WEB_PAGES}
@@ -74,15 +81,42 @@ async def read(address: str, access: Access, *, full: bool) -> Reading:
         if not over_web:  # the web knows the serials of the boards
             steps["web_stats"] = page(WEB_PAGES["stats"])
     await collect(steps.items(), ["stats", "summary"], budget, replies)
-    if not any(_present(replies.got)):
+    if not any(present or _present(replies.got)):
         await collect([("conf", page(MINER_CONF))], [], budget, replies)
+    await _ask_supply(address, access, budget, replies, full=full)
     return parse(replies.got, time.time_ns() // 1000, full=full, failed=replies.failed)
+
+
+async def _ask_supply(address: str, access: Access, budget: Budget, replies: Replies, *, full: bool) -> None:
+    """Ask port 6060 where the API tells no watts; in sweeps only a device that has answered there before."""
+    memory = f"{FAMILY} power {address}"
+    if _watts(_merged(replies.got)) is not None or not (full or access.known.get(memory)):
+        return
+    asked = Asked(port=access.network.antminer_power_port, digest=access.credentials.of(FAMILY))
+
+    async def page(limit_s: float) -> Json:
+        return await access.text(address, MINER_POWER, limit_s, asked)
+
+    asked_for = await collect([("miner_power", page)], [], budget, Replies(got=dict(replies.got)))
+    if "miner_power" in asked_for.got:  # that it is closed is no news: most models have no such port
+        replies.got["miner_power"] = asked_for.got["miner_power"]
+    if full:
+        access.remember(memory, _measured(replies.got) is not None)
+
+
+def _watts(row: Json) -> object:
+    return next((row[key] for key in POWER_KEYS if fields.power(row.get(key))), None)
+
+
+def _measured(got: Mapping[str, Json]) -> str | None:
+    match = _SUPPLY.fullmatch(str(got.get("miner_power", {}).get("text", "")))
+    return match[1] if match and fields.power(match[1]) else None
 
 
 def parse(
     got: Mapping[str, Json], observed_us: int, *, full: bool = True, failed: Mapping[str, str] | None = None
 ) -> Reading:
-    """The reading of replies named stats, summary, pools, version, system_info, web_stats and conf."""
+    """The reading of replies named as `read` names them."""
     info, row = got.get("system_info", {}), _merged(got)
     values: dict[str, Any] = {"make": MAKE}
     unknown: dict[str, str] = {}
@@ -99,12 +133,16 @@ def parse(
         values |= _identity(info, unknown)
     else:
         values["make"] = values["make"] if program else None
-    values["hashrate_hs"], values["hashrate_window"], why = _hashrate(got, find(values["model"]))
+    values["hashrate_hs"], values["hashrate_window"], why = _hashrate(
+        _rates(got), fields.text(row.get("Type")), find(values["model"])
+    )
     if why:
         unknown["hashrate_hs"] = why
-    watts = next((row[key] for key in POWER_KEYS if fields.power(row.get(key))), None)
+    watts = _watts(row)
     values["power_w"], values["power_origin"] = fields.measured(watts, PowerOrigin.FIRMWARE_ESTIMATED)
-    if watts is None and any(key in row for key in POWER_KEYS):
+    if watts is None and (watts := _measured(got)) is not None:
+        values["power_w"], values["power_origin"] = fields.measured(watts, PowerOrigin.PSU_MEASURED)
+    elif watts is None and any(key in row for key in POWER_KEYS):
         unknown["power_w"] = "the power field holds no watts that a running device can draw"
     elif watts is None and "stats" in got:
         unknown["power_w"] = "this firmware reports no power"
@@ -116,6 +154,10 @@ def parse(
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "no rate of this moment and no mode was read"
     values |= _hardware(row)
+    if full:
+        values["board_serials"] = tuple(
+            sn for chain in fields.rows(row, "chain") if (sn := fields.serial(chain.get("sn")))
+        )
     return fields.build(FAMILY, observed_us, values, unknown, full=full, failed=failed)
 
 
@@ -126,17 +168,16 @@ def _same_name(one: str, other: str) -> bool:
 def _merged(got: Mapping[str, Json]) -> Json:
     """The rows of all replies as one; the earlier reply wins (a pool's own row carries no such field)."""
     merged: Json = {}
-    sources = [
+    sources = (
         *fields.rows(got.get("stats"), "STATS"),
         fields.part(got.get("stats"), "INFO"),
         *fields.rows(got.get("summary"), "SUMMARY"),
         fields.part(got.get("summary"), "INFO"),
         *fields.rows(got.get("version"), "VERSION"),
         *fields.rows(got.get("web_stats"), "STATS"),
-    ]
-    for row in sources:
-        for key, value in row.items():
-            merged.setdefault(key, value)
+    )
+    for row in reversed(sources):
+        merged.update(row)
     return merged
 
 
@@ -166,10 +207,11 @@ def _present(got: Mapping[str, Json]) -> list[float]:
     return [value for value in found if value is not None]
 
 
-def _hashrate(got: Mapping[str, Json], model: Model | None) -> tuple[float | None, str | None, str | None]:
+def _hashrate(
+    written: dict[str, list[rates.Rate]], name: str | None, model: Model | None
+) -> tuple[float | None, str | None, str | None]:
     """Hashrate, its window, and why there is none: the shortest window that was read."""
-    written = _rates(got)
-    name = fields.text(_merged(got).get("Type")) or (model.name if model else None)
+    name = name or (model.name if model else None)
     why = None
     for window in rates.WINDOWS:
         # A mean since start says nothing of now where the present rate is there and cannot be read.
@@ -234,7 +276,7 @@ def _hardware(row: Json) -> dict[str, Any]:
         hashing = [fields.number(row.get(f"chain_rate{n}")) or 0 for n in slots]
         boards = [_hottest(row.get(f"temp_pcb{n}", row.get(f"temp{n}"))) for n in slots]
         dies = [_hottest(row.get(f"temp_chip{n}", row.get(f"temp2_{n}"))) for n in slots]
-    fans = row.get("fan") if isinstance(row.get("fan"), list) else [row.get(f"fan{n}") for n in range(1, 9)]
+    fans = row.get("fan") if isinstance(row.get("fan"), list) else [row.get(key) for key in _FAN_KEYS]
     seen = sum(1 for count in chips if count > 0)
     return {
         "boards_total": seen or None,
@@ -243,11 +285,13 @@ def _hardware(row: Json) -> dict[str, Any]:
         "board_temps_c": fields.temperatures(boards),
         "chip_temps_c": fields.temperatures(dies),
         "fans_rpm": fields.speeds(fans or ()),
-        "board_serials": tuple(sn for chain in chains if (sn := fields.serial(chain.get("sn")))),
     }
 
 
 def _hottest(raw: object) -> float | None:
     """The hottest of one board's sensors: a list, "73-45-64-65", or one number."""
+    if raw is None:
+        return None
     parts = raw if isinstance(raw, list) else raw.split("-") if isinstance(raw, str) else [raw]
-    return max(fields.temperatures(parts), default=None)
+    found = fields.temperatures(parts)
+    return max(found) if found else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from math import isfinite
+from sys import intern
 from typing import Any
 
+from agent.miners import hardware
 from agent.readings import Pool, PowerOrigin, ProtocolError, Reading, State
 from agent.transports.cgminer import Json
 
@@ -29,28 +32,36 @@ RARE = ("make", "model", "firmware", "mac", "serial")
 _EVIDENCE = ("uptime_s", "power_w", "pools", "mac", "model", "firmware", "chip_temps_c", "board_temps_c")
 
 _PLACEHOLDERS = {"", "n/a", "na", "null", "none", "unknown", "undefined", "-", "--", "(null)"}
+_NUMERIC = (int, float, str)
 _REPLACED = "\ufffd"  # what the decoder puts where the bytes were no UTF-8
 _PADDING = re.compile(r"0{8,}")  # real serials hold no run of eight zeros, padded ones do at an end
 _COUNTING = "0123456789" * 4  # what a maker's test tool writes where no serial was set
 MAX_POWER_W = 100_000  # five times the largest machine: beyond it a field is something else
 MAX_TEXT = 256  # the longest pool user seen has 90 characters
 MAX_ROWS = 64  # pools, boards and the like; no device has a quarter of it
+EXACT = 1 << 53  # a count beyond it is read as the float that it mostly was on the way
 MAX_UPTIME_S = 10 * 365 * 86_400  # a counter beyond ten years is a clock, not an uptime
+FEE_POOL = "devfee"  # what VNish puts in the place of the address
+_MAKERS = {"antminer": "Bitmain", "whatsminer": "MicroBT", "braiins": "Braiins", "blockminer": "ePIC"}
 
 
 def number(value: object) -> float | None:
     """A finite number, also one written as text."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if type(value) is float:  # asked a hundred times a reading, and nearly always of a float or an int
+        return value if isfinite(value) else None
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, _NUMERIC)):
         return None
     try:
         found = float(value)
     except (ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return found if isfinite(found) else None
 
 
 def whole(value: object) -> int | None:
     """A count: a number of zero or more without a fraction."""
+    if type(value) is int and 0 <= value < EXACT:
+        return value
     found = number(value)
     return int(found) if found is not None and found >= 0 and found == int(found) else None
 
@@ -74,6 +85,8 @@ def line(value: object) -> str | None:
     """Any readable text, an empty one too, without control characters (and so without half characters)."""
     if not isinstance(value, str) or _REPLACED in value or len(value) > MAX_TEXT:
         return None
+    if value.isprintable():
+        return value.strip()
     return "".join(sign for sign in value if sign.isprintable()).strip()
 
 
@@ -94,6 +107,20 @@ def serial(value: object) -> str | None:
     return None if padded else found
 
 
+def named(value: object) -> tuple[str | None, str | None]:
+    """Maker and model of a name as other firmware writes it: "AntMiner S19 XP", "Bitmain Antminer S9"."""
+    words = (text(value) or "").split()
+    if words and words[0].lower() in ("bitmain", "epic", "microbt"):
+        words = words[1:]
+    if not words:
+        return None, None
+    if known := hardware.find(" ".join(words)):
+        return known.maker, known.name
+    if words[0].lower() == "antminer":
+        words[0] = "Antminer"
+    return _MAKERS.get(words[0].lower()), " ".join(words)
+
+
 def power(value: object) -> float | None:
     """Watts, with or without the unit behind them. A device that answers draws more than 0 W."""
     if isinstance(value, str):
@@ -110,14 +137,14 @@ def uptime(value: object) -> int | None:
 
 def temperatures(values: Iterable[object]) -> tuple[float, ...]:
     """The readings that a working sensor can give (0 stands for a sensor that is not there)."""
-    found = (number(value) for value in values)
-    return tuple(value for value in found if value is not None and 0 < value < 200)
+    found = [value if type(value) is float else number(value) for value in values]
+    return tuple([value for value in found if value is not None and 0 < value < 200])
 
 
 def speeds(values: Iterable[object]) -> tuple[int, ...]:
     """Fan speeds in rpm; 0 is left out, for unused headers report it as well as stopped fans."""
-    found = (number(value) for value in values)
-    return tuple(int(value) for value in found if value is not None and 0 < value < 100_000)
+    found = [rpm for value in values if (rpm := number(value)) is not None and 0 < rpm < 100_000]
+    return tuple([int(rpm) for rpm in found])
 
 
 def rows(reply: Json | None, key: str) -> list[Json]:
@@ -145,7 +172,7 @@ def pools(reply: Json | None) -> tuple[tuple[Pool, ...], str | None]:
         return (), "not in the replies"
     found, broken = [], 0
     for raw in rows(reply, "POOLS"):
-        row = {key.lower().replace("_", " "): value for key, value in raw.items()}
+        row = {_plain(key): value for key, value in raw.items()}
         url, user = text(row.get("url")), line(row.get("user"))
         if row.get("url") == "":
             continue  # an empty slot
@@ -157,17 +184,24 @@ def pools(reply: Json | None) -> tuple[tuple[Pool, ...], str | None]:
             active = False
         found.append(
             Pool(
-                url=url,
-                user=user,
+                url=intern(url),  # the same few texts, over all devices and from sweep to sweep
+                user=intern(user),
                 active=active,
                 priority=whole(first(row, "priority", "pool", "index")),
                 accepted=whole(row.get("accepted")),
                 rejected=whole(row.get("rejected")),
                 stale=whole(row.get("stale")),
+                fee=True if url.lower() == FEE_POOL else None,
             )
         )
     reason = f"{broken} of the pools cannot be read" if broken else None
     return tuple(found), reason or (None if found else "the device lists no pool")
+
+
+@lru_cache(maxsize=1024)  # firmwares have some thirty such keys between them
+def _plain(key: str) -> str:
+    """The key of a pool's row as `Stratum Active`, `stratum_active` and the like have it in common."""
+    return key.lower().replace("_", " ")
 
 
 def build(
@@ -191,14 +225,18 @@ def build(
     reasons = dict(unknown)
     failures = "; ".join(f"{name}: {why}" for name, why in (failed or {}).items())
     for name in EXPECTED:
-        missing = known.get(name) in (None, (), State.UNKNOWN)
-        if not missing:
+        value = known.get(name)
+        if value is not None and value is not State.UNKNOWN and value != ():
             continue
         if not full and name in RARE:
             reasons.setdefault(name, "not asked in a sweep")
         reasons.setdefault(name, f"not in the replies ({failures})" if failures else "not in the replies")
-    told = {name: reason[:MAX_TEXT] for name, reason in reasons.items()}
-    return Reading(observed_us=observed_us, family=family, unknown=told, **known)
+    return Reading(observed_us=observed_us, family=family, unknown=_shared(tuple(reasons.items())), **known)
+
+
+@lru_cache(maxsize=1024)  # what a family does not tell is the same for all its devices: nobody changes it
+def _shared(reasons: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    return {name: reason[:MAX_TEXT] for name, reason in reasons}
 
 
 def measured(watts: object, origin: PowerOrigin) -> tuple[float | None, PowerOrigin | None]:

@@ -25,7 +25,6 @@ from agent.readings import (
     AuthError,
     DeviceTimeout,
     Pool,
-    PowerOrigin,
     ProtocolError,
     Reading,
     State,
@@ -39,31 +38,11 @@ from agent.transports.network import Network
 FAMILY = "foreign"
 
 # Replies that show at once that no native driver is meant.
-_MARKS = (
-    "boser",
-    "bosminer",
-    "luxminer",
-    "vnish",
-    "hiveon",
-    "innominer",
-    "gcminer",
-    "kaonsu",
-    "rwglr",
-)
+_MARKS = ("hiveon", "innominer", "gcminer", "kaonsu", "rwglr")
 _MAKERS = {"AntMiner": "Bitmain", "WhatsMiner": "MicroBT"}
 _NATIVE_MAKES = ("AntMiner", "WhatsMiner", "AvalonMiner", "BitAxe")
 _FULL = ("wattage", "fans", "uptime", "hashrate", "pools", "mac", "serial_number", "fw_ver", "hostname")
 _SWEEP = ("wattage", "fans", "uptime", "hashrate", "pools")
-
-# Where pyasic's watts come from, by firmware. Braiins: approximated_consumption of the tuning model.
-# ePIC: Input Power, which it gives for supplies without metering too. LuxOS and VNish tell the origin beside
-# the figure and pyasic drops it, so theirs are read here; everybody else's are not used.
-_ORIGINS = {
-    "BOS+": PowerOrigin.FIRMWARE_ESTIMATED,
-    "ePIC": PowerOrigin.FIRMWARE_ESTIMATED,
-}
-# How the version number that pyasic leaves is named; of other firmware it is a part, or that of cgminer.
-_VERSIONS = {"LuxOS": "LuxOS {}", "VNish": "VNish {}"}
 
 
 def recognise(seen: Mapping[str, Json]) -> bool:
@@ -93,7 +72,7 @@ async def read(address: str, access: Access, *, full: bool) -> Reading:
     try:
         await collect(steps, ["summary", "pools"], budget, replies)
     except Unsupported:
-        pass  # 4028 serves something else, as ePIC does
+        pass  # 4028 serves something else
     except Unreachable:
         # Some have nothing on 4028, but something must be open: pyasic cannot tell the dead from the unknown.
         with suppress(AuthError, ProtocolError, Unsupported):
@@ -108,13 +87,6 @@ async def read(address: str, access: Access, *, full: bool) -> Reading:
         if not replies.got:
             raise
         replies.failed["pyasic"] = str(error)
-    origin_of = {
-        "LuxOS": ("power", command("power")),
-        "VNish": ("vnish", lambda limit_s: access.get(address, "/api/v1/summary", limit_s)),
-    }
-    if step := origin_of.get(str(getattr(data, "firmware", None))):
-        with suppress(Unreachable, DeviceTimeout):
-            await collect([step], [], Budget(access.network.poll_deadline_s), replies)
     return parse(data, replies.got, time.time_ns() // 1000, full=full, failed=replies.failed)
 
 
@@ -126,12 +98,12 @@ def parse(
     full: bool = True,
     failed: Mapping[str, str] | None = None,
 ) -> Reading:
-    """The reading of pyasic's MinerData, if it got any, and the replies summary, pools, power and vnish."""
+    """The reading of pyasic's MinerData, if it got any, and the replies summary and pools."""
 
     def raw(name: str) -> Any:
         return getattr(data, name, None)
 
-    make, firmware = str(raw("make") or ""), str(raw("firmware") or "")
+    make = str(raw("make") or "")
     row = next(iter(fields.rows(got.get("summary"), "SUMMARY")), {})
     unknown: dict[str, str] = {}
     values: dict[str, Any] = {
@@ -145,14 +117,11 @@ def parse(
         "pools": fields.pools(got.get("pools"))[0] or _pools(raw("pools")),
     }
     if version := fields.text(raw("fw_ver")):
-        named = _VERSIONS.get(firmware)
-        values["firmware"] = named.format(version) if named else None
-        unknown |= {} if named else {"firmware": f"only a part of it was read: {version}"}
+        unknown["firmware"] = f"only a part of it was read: {version}"
     values["hashrate_hs"], values["hashrate_window"] = _hashrate(row, raw("raw_hashrate"))
-    values["power_w"], values["power_origin"] = _power(raw("wattage"), got, firmware)
-    if raw("wattage") and values["power_w"] is None:
+    if raw("wattage"):
         unknown["power_w"] = "a figure of unknown origin was given, it is not used"
-    if all(values[name] in (None, ()) for name in ("hashrate_hs", "power_w", "uptime_s", "mac", "pools")):
+    if all(values[name] in (None, ()) for name in ("hashrate_hs", "uptime_s", "mac", "pools")):
         raise ProtocolError("answered, but nothing could be read of it")
     values["state"] = State.MINING if values["hashrate_hs"] else State.UNKNOWN
     if values["state"] is State.UNKNOWN:
@@ -172,33 +141,12 @@ def _model(make: str, name: str | None) -> str | None:
 
 
 def _hashrate(row: Json, raw: Any | None) -> tuple[float | None, str | None]:
-    written = rates.by_window([row])
-    for window in rates.WINDOWS[:-1]:  # a mean since start says nothing of now
-        for rate in written.get(window, []):
-            value = fields.number(rate.raw)
-            if value is not None and value >= 0 and rate.label_hs:
-                return value * rate.label_hs, window
-    if raw is None:
-        return None, None
+    hashrate_hs, window = rates.present(rates.by_window([row]))
+    if hashrate_hs is not None or raw is None:
+        return hashrate_hs, window
     # `float()` gives the figure in the unit it stands in; zero is also what pyasic makes of nothing
     value = fields.number(float(raw.into(type(raw.unit).H)))
     return (value, "not stated") if value and value > 0 else (None, None)
-
-
-def _power(
-    wattage: object, got: Mapping[str, Json], firmware: str
-) -> tuple[float | None, PowerOrigin | None]:
-    for row in fields.rows(got.get("power"), "POWER"):
-        metered = row.get("PSU") is True
-        origin = PowerOrigin.PSU_MEASURED if metered else PowerOrigin.FIRMWARE_ESTIMATED
-        return fields.measured(row.get("Watts"), origin)
-    if board := fields.part(got.get("vnish"), "miner"):
-        metering = fields.part(board, "psu").get("psu_power_metering")
-        if isinstance(metering, bool):
-            origin = PowerOrigin.PSU_MEASURED if metering else PowerOrigin.FIRMWARE_ESTIMATED
-            return fields.measured(board.get("power_usage", board.get("power_consumption")), origin)
-    known = _ORIGINS.get(firmware)
-    return fields.measured(wattage, known) if known else (None, None)
 
 
 def _pools(listed: Any | None) -> tuple[Pool, ...]:

@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from agent.miners import fields
 from agent.transports.cgminer import Json
 
 CURRENT = "5s"
 SINCE_START = "since start"
 WINDOWS = (CURRENT, "30s", "1m", "5m", "15m", "30m", SINCE_START)
 
-_LABELLED = re.compile(r"([KMGTP]?HS) (5s|30s|1m|5m|15m|30m|av)")  # "GHS 5s"
-_WEB = re.compile(r"rate_(5s|30s|1m|5m|15m|30m|avg)")
 _UNIT = re.compile(r"\s*([KMGTP]?)(?:H|SOL)", re.IGNORECASE)
 
 
@@ -29,18 +28,11 @@ def by_window(rows: Iterable[Json]) -> dict[str, list[Rate]]:
     """Window -> the rates written for it, in the order of the rows."""
     found: dict[str, list[Rate]] = {}
     for row in rows:
-        stated_hs = unit_hs(row.get("rate_unit"))
-        for name, raw in row.items():
-            if "HS " not in name and not name.startswith("rate_"):
-                continue  # nearly all of some 150 fields: spare them the patterns
-            if match := _LABELLED.fullmatch(name):
-                label_hs, window = unit_hs(match[1]), match[2]
-            elif match := _WEB.fullmatch(name):
-                label_hs, window = None, match[1]
-            else:
-                continue
-            window = SINCE_START if window in ("av", "avg") else window
-            found.setdefault(window, []).append(Rate(raw, label_hs, stated_hs))
+        names = [name for name in row if name in _LABELS]
+        stated_hs = unit_hs(row.get("rate_unit")) if names else None
+        for name in names:
+            label_hs, window = _LABELS[name]
+            found.setdefault(window, []).append(Rate(row[name], label_hs, stated_hs))
     return found
 
 
@@ -48,3 +40,24 @@ def unit_hs(raw: object) -> float | None:
     """H/s (or Sol/s) per unit of "GHS", "GH/s", "MH", "KSol/s"."""
     match = _UNIT.match(raw) if isinstance(raw, str) else None
     return 1000.0 ** " KMGTP".index(match[1].upper() or " ") if match else None
+
+
+# Every name that a rate can have -> H/s per unit of its label (the web's names have none) and its window.
+_LABELS: dict[str, tuple[float | None, str]] = {
+    **{
+        f"{unit}HS {'av' if window == SINCE_START else window}": (unit_hs(f"{unit}HS"), window)
+        for unit in ("", *"KMGTP")
+        for window in WINDOWS
+    },
+    **{f"rate_{'avg' if window == SINCE_START else window}": (None, window) for window in WINDOWS},
+}
+
+
+def present(written: dict[str, list[Rate]]) -> tuple[float | None, str | None]:
+    """Hashrate and window of the shortest rate that names its unit; a mean since start is not of now."""
+    for window in WINDOWS[:-1]:
+        for rate in written.get(window, []):
+            value = fields.number(rate.raw)
+            if value is not None and value >= 0 and rate.label_hs:
+                return value * rate.label_hs, window
+    return None, None

@@ -7,7 +7,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.miners import antminer, avalon, axeos, foreign, whatsminer, whatsminer_v3
+from agent.miners import (
+    antminer,
+    avalon,
+    axeos,
+    braiins,
+    braiins_web,
+    epic,
+    foreign,
+    luxos,
+    vnish,
+    whatsminer,
+    whatsminer_v3,
+)
 from agent.miners.poll import Budget
 from agent.readings import (
     AuthError,
@@ -22,6 +34,7 @@ from agent.transports import cgminer
 from agent.transports import whatsminer_v3 as whatsminer_v3_tcp
 from agent.transports.access import Access
 from agent.transports.cgminer import Json
+from agent.transports.http import Asked
 
 
 class Read(Protocol):
@@ -45,21 +58,26 @@ FAMILIES = (
     Family(whatsminer_v3.FAMILY, whatsminer_v3.recognise, whatsminer_v3.read),
     Family(avalon.FAMILY, avalon.recognise, avalon.read),
     Family(axeos.FAMILY, axeos.recognise, axeos.read),
+    Family(braiins.FAMILY, braiins.recognise, braiins.read),
+    Family(luxos.FAMILY, luxos.recognise, luxos.read),
+    Family(vnish.FAMILY, vnish.recognise, vnish.read),
+    Family(epic.FAMILY, epic.recognise, epic.read),
     Family(foreign.FAMILY, foreign.recognise, foreign.read),  # last: it takes what the others leave
 )
 BY_NAME: Mapping[str, Family] = {family.name: family for family in FAMILIES}
 
 # In turn until a family knows the replies: nearly every device is told by the first.
 COMMANDS = ("version", "get_version", "stats", "devdetails")
+PAGES = {"info": axeos.SYSTEM_INFO, "vnish_info": vnish.INFO, "bos_version": braiins_web.VERSION}
 
 
 async def read(address: str, family: str, access: Access, *, full: bool = True) -> Reading:
     """One poll within the family's deadline: all fields, or with `full=False` only those that change."""
     if family not in BY_NAME:
         raise Unsupported(f"no driver is called {family!r}")
-    limit_s = (
-        access.network.foreign_deadline_s if family == foreign.FAMILY else access.network.poll_deadline_s
-    )
+    if family != foreign.FAMILY:  # each of our own drivers has its budget for all that it asks
+        return await BY_NAME[family].read(address, access, full=full)
+    limit_s = access.network.foreign_deadline_s
     try:
         async with asyncio.timeout(limit_s):
             return await BY_NAME[family].read(address, access, full=full)
@@ -99,9 +117,14 @@ async def _probe_cgminer(address: str, access: Access, budget: Budget, seen: dic
     """Ask 4028 in turn; a refusal is a reply too, for it may say who refuses."""
     for command in COMMANDS:
         limit_s = budget.left_s() / 2  # the other half is for the web
-        reply = await cgminer.ask_unchecked(
-            address, {"command": command}, access.network, deadline_s=max(limit_s, 0.1)
-        )
+        try:
+            reply = await cgminer.ask_unchecked(
+                address, {"command": command}, access.network, deadline_s=max(limit_s, 0.1)
+            )
+        except Unsupported:  # a web server is at this port, as PowerPlay's is
+            asked = Asked(port=access.network.cgminer_port)
+            seen["epic_summary"] = await access.page(address, epic.SUMMARY, max(limit_s, 0.1), asked)
+            return
         seen[command] = reply
         if _known(seen):
             return
@@ -109,14 +132,23 @@ async def _probe_cgminer(address: str, access: Access, budget: Budget, seen: dic
 
 
 async def _probe_web(address: str, access: Access, budget: Budget, seen: dict[str, Json]) -> None:
-    """Ask the page of AxeOS, then the one of an Antminer whose 4028 is closed."""
+    """Ask the pages that need no password, then the one of an Antminer whose 4028 is closed."""
+    problems: list[DeviceError] = []
+    for name, path in PAGES.items():
+        try:
+            seen[name] = await access.get(address, path, max(budget.left_s() / 2, 0.1))
+        except (AuthError, ProtocolError, Unsupported) as error:
+            problems.append(error)  # a web that answers so may know the next page
+        if _known(seen):
+            return
+    digest = access.credentials.of(antminer.FAMILY)
     try:
-        seen["info"] = await access.get(address, axeos.SYSTEM_INFO, max(budget.left_s() / 2, 0.1))
-    except (AuthError, Unsupported):
-        digest = access.credentials.of(antminer.FAMILY)
         seen["system_info"] = await access.get(
             address, antminer.SYSTEM_INFO, max(budget.left_s(), 0.1), digest
         )
+    except Unsupported as error:
+        told = [problem for problem in problems if not isinstance(problem, Unsupported)]
+        raise (told[0] if told else error) from error
 
 
 async def _probe_v3(address: str, access: Access, budget: Budget, seen: dict[str, Json]) -> None:

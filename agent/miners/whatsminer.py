@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent.miners import fields
-from agent.miners.poll import Ask, Budget, collect
+from agent.miners import fields, joined
+from agent.miners.poll import Ask, Budget, Replies, collect
 from agent.readings import PowerOrigin, Reading, State
 from agent.transports.access import Access
 from agent.transports.cgminer import Json
@@ -29,6 +29,8 @@ _RATES = (
     ("MHS 15m", "15m"),
     ("MHS av", "since start"),
 )
+SWEEP = ("summary", "pools")
+RARE = ("get_version", "get_miner_info", "devdetails", "devs", "status", "get_psu")
 POWER_KEYS = ("Power", "Power_RT")
 SERIAL_KEYS = ("minersn", "miner_sn", "miner-sn")
 PSU_SERIAL_KEYS = ("serial_no", "serial", "powersn")
@@ -50,16 +52,16 @@ def recognise(seen: Mapping[str, Json]) -> bool:
 
 
 async def read(address: str, access: Access, *, full: bool) -> Reading:
-    """One poll; a sweep of a device that hashes takes two connections."""
+    """One poll; a sweep of a device that hashes takes one connection, or two where it joins no commands."""
     budget = Budget(access.network.poll_deadline_s)
 
     def command(name: str) -> Ask:
         return lambda limit_s: access.ask(address, name, limit_s)
 
-    names = ["summary", "pools"]
+    replies = Replies()
+    await joined.ask(address, SWEEP, access, budget, replies, need=["summary"])
     if full:
-        names += ["get_version", "get_miner_info", "devdetails", "devs", "status", "get_psu"]
-    replies = await collect([(name, command(name)) for name in names], ["summary"], budget)
+        await collect([(name, command(name)) for name in RARE], [], budget, replies)
     if "devs" in replies.failed:
         await collect([("edevs", command("edevs"))], [], budget, replies)
     if not full and not _present_rate(_summary(replies.got)):

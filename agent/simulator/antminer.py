@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from agent.simulator.dialects import Commands
 from agent.simulator.farm import CHIP_ABOVE_BOARD_C, REJECTED_OF, STALE_OF, Snapshot
 from agent.simulator.model import Device
-from agent.simulator.replies import Render, Reply, board_rates, fans_rpm, header
+from agent.simulator.pages import Pages, digest
+from agent.simulator.replies import Render, Reply, board_rates, fans_rpm, header, refusals
 
 PROGRAM = "cgminer 1.0.0"
 _VERSION = "49.0.1.3"
@@ -167,16 +169,7 @@ def _devs(device: Device, now: Snapshot) -> Reply:
     return {"STATUS": header(now, 9, "1 ASC(s)", PROGRAM), "DEVS": [row], "id": 1}
 
 
-COMMANDS: Mapping[str, Render] = {
-    "version": _version,
-    "summary": _summary,
-    "stats": _stats,
-    "pools": _pools,
-    "devs": _devs,
-}
-
-
-def system_info(device: Device, address: str) -> Reply:
+def system_info(device: Device, now: Snapshot) -> Reply:
     """What `/cgi-bin/get_system_info.cgi` tells: the only place of MAC and serial."""
     return {
         "minertype": device.model.wire_name,
@@ -184,7 +177,7 @@ def system_info(device: Device, address: str) -> Reply:
         "netdevice": "eth0",
         "macaddr": device.mac.upper(),
         "hostname": device.hostname,
-        "ipaddress": address,
+        "ipaddress": now.address,
         "netmask": "255.255.255.0",
         "system_mode": "GNU/Linux",
         "system_kernel_version": "Linux 4.9.113",
@@ -192,3 +185,20 @@ def system_info(device: Device, address: str) -> Reply:
         "firmware_type": "Release",
         "serinum": device.serial,
     }
+
+
+COMMANDS: Mapping[str, Render] = {
+    "version": _version,
+    "summary": _summary,
+    "stats": _stats,
+    "pools": _pools,
+    "devs": _devs,
+}
+CGMINER = Commands(
+    COMMANDS, refusals(PROGRAM), joins=False, new_api={"stats": new_stats}
+)  # as the S19 series
+# Bitmain's factory default, no secret.
+CGI = Pages(
+    {"/cgi-bin/get_system_info.cgi": system_info},
+    guard=digest("antMiner Configuration", "root", "root"),
+)

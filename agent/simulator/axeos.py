@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from agent.simulator.farm import CHIP_ABOVE_BOARD_C, REJECTED_OF, Snapshot
 from agent.simulator.model import Device
+from agent.simulator.pages import Pages, page
 from agent.simulator.replies import Reply
 
-PAGE = b"<!doctype html><html><head><title>AxeOS</title></head><body><div id=app>AxeOS</div></body></html>"
 # A Supra is a 40x board with a BM1368, a Gamma a 60x board with a BM1370.
 _BOARD_VERSIONS = {"BM1368": "401", "BM1370": "601"}
 
@@ -52,3 +52,6 @@ def system_info(device: Device, now: Snapshot) -> Reply:
         "fanspeed": 60,
         "fanrpm": fan_rpm,
     }
+
+
+WEB = Pages({"/api/system/info": system_info}, page("AxeOS"))

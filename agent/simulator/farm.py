@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from agent.readings import Failure, FailureKind, Pool, Reading, State
+from agent.readings import Failure, FailureKind, Pool, PowerOrigin, Reading, State
 from agent.simulator.life import Piece, life
-from agent.simulator.model import WIRES, Device, EventKind, FarmPlan
+from agent.simulator.model import FOREVER_US, Device, EventKind, FarmPlan
 from agent.simulator.power import STANDBY_W
+from agent.simulator.wires import WIRES, Wire
 
 # Pools aim at a steady trickle of shares whatever a device's hashrate is (variable difficulty).
 SHARE_EVERY_US = 12_000_000
@@ -33,10 +34,11 @@ class Snapshot(NamedTuple):
     observed_us: int
     state: State
     power_w: float
-    hashrate: float  # in the wire's unit, two decimals
+    hashrate: float  # in the wire's unit, with its decimals
     uptime_s: int
     accepted: int
     heat_c: int
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +71,18 @@ class _Face:
         self.power_w = device.curve.power_w
         self.nameplate_w = model.nameplate_w
         self.hashrate_per_w = model.nameplate_hs / model.nameplate_w / wire.hashrate_unit_hs
-        self.unit_hs = wire.hashrate_unit_hs
+        self.unit_hs, self.decimals = wire.hashrate_unit_hs, wire.decimals
         self.whole_watts = wire.whole_watts
-        self.window, self.origin, self.unknown = wire.hashrate_window, wire.power_origin, wire.unknown
+        self.window, self.unknown = wire.hashrate_window, wire.unknown
+        self.origin = PowerOrigin.PSU_MEASURED if model.metered else wire.power_origin
+        self.hostname = device.hostname if wire.tells_hostname else None
+        self.board_serials = device.board_serials if wire.tells_board_serials else ()
+        self.psu_serial = psu_serial(device) if wire.tells_psu_serial else None
         self.tells_shares, self.tells_stale = wire.tells_shares, wire.tells_stale
         self.boards_hashing = model.boards if wire.tells_boards else None
         self.boards_resting = 0 if wire.tells_boards else None
-        self.chips = model.boards * model.chips_per_board
-        self.temps_c = {heat_c: _temps_c(device, heat_c) for heat_c in (SLEEPING_HEAT_C, *range(-6, 7))}
+        self.chips = model.boards * model.chips_per_board if wire.tells_chips else None
+        self.temps_c = {heat_c: _temps_c(device, wire, heat_c) for heat_c in (SLEEPING_HEAT_C, *range(-6, 7))}
         self.sleeping_rpm = (SLEEPING_FAN_RPM,) * len(model.fans_rpm)
         first, second = device.pools
         self.pool = (first.url, first.user)
@@ -88,16 +94,19 @@ class _Face:
         uptime_s = (t_us - piece.booted_us) // 1_000_000
         if piece.state is not State.MINING:
             accepted = piece.mined_us // SHARE_EVERY_US
-            return Snapshot(t_us, piece.state, STANDBY_W, 0.0, uptime_s, accepted, SLEEPING_HEAT_C)
+            return Snapshot(
+                t_us, piece.state, STANDBY_W, 0.0, uptime_s, accepted, SLEEPING_HEAT_C, piece.address
+            )
         power_w = self.power_w(t_us)
         return Snapshot(
             t_us,
             State.MINING,
             round(power_w) if self.whole_watts else power_w,
-            round(power_w * self.hashrate_per_w, 2),
+            round(power_w * self.hashrate_per_w, self.decimals),
             uptime_s,
             (piece.mined_us + t_us - piece.start_us) // SHARE_EVERY_US,
             round((power_w / self.nameplate_w - 1) * 100),
+            piece.address,
         )
 
     def reading(self, piece: Piece, t_us: int) -> Reading:
@@ -121,15 +130,15 @@ class _Face:
             model.firmware,
             device.mac,
             device.serial,
-            device.hostname,
+            self.hostname,
             now.uptime_s,
             now.state,
             board_temps_c,
             chip_temps_c,
             model.fans_rpm if mining else self.sleeping_rpm,
             (pool, self.backup),
-            device.board_serials,
-            None,
+            self.board_serials,
+            self.psu_serial,
             model.boards,
             self.boards_hashing if mining else self.boards_resting,
             self.chips,
@@ -137,9 +146,15 @@ class _Face:
         )
 
 
-def _temps_c(device: Device, heat_c: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _temps_c(device: Device, wire: Wire, heat_c: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     boards = tuple(float(temp_c + heat_c) for temp_c in device.board_temps_c)
-    return boards, tuple(temp_c + CHIP_ABOVE_BOARD_C for temp_c in boards)
+    chips = tuple(temp_c + CHIP_ABOVE_BOARD_C for temp_c in boards)
+    return boards if wire.tells_board_temps else (), chips if wire.tells_chip_temps else ()
+
+
+def psu_serial(device: Device) -> str | None:
+    """The serial of the supply, which is known with the unit's."""
+    return f"SYNP{device.serial[4:]}" if device.serial else None
 
 
 class Farm:
@@ -157,10 +172,12 @@ class Farm:
         self._timelines = {
             address: ([span.start_us for span in spans], spans) for address, spans in timelines.items()
         }
-        self._addresses = {
-            site.name: _sorted(a for a, spans in timelines.items() if spans[0].device.site == site.name)
-            for site in plan.sites
-        }
+        by_site: dict[str, list[str]] = {site.name: [] for site in plan.sites}
+        for address, spans in timelines.items():
+            by_site[spans[0].device.site].append(address)
+        self._addresses = {name: _sorted(found) for name, found in by_site.items()}
+        edges_us = {t for spans in timelines.values() for span in spans for t in (span.start_us, span.end_us)}
+        self._changes_us = sorted(edges_us)
 
     def span(self, address: str, t_us: int) -> Span | None:
         """The span of an address at an instant; None where no powered device has it."""
@@ -177,6 +194,12 @@ class Farm:
         """The powered device that has an address of a site at an instant, reached or not."""
         span = self.span(address, t_us)
         return span.device if span is not None and span.device.site == site else None
+
+    def steady(self, t_us: int) -> tuple[int, int]:
+        """[start, end) around an instant in which nothing changes: no device comes, goes or falls silent."""
+        index = bisect_right(self._changes_us, t_us)
+        start_us = self._changes_us[index - 1] if index else -FOREVER_US
+        return start_us, self._changes_us[index] if index < len(self._changes_us) else FOREVER_US
 
     def addresses(self, site: str, t_us: int) -> tuple[str, ...]:
         """The addresses of a site that a powered device has at an instant, reached or not."""
@@ -196,8 +219,13 @@ class Farm:
         return span.face.reading(span.piece, t_us)
 
 
+def in_order(address: str) -> tuple[int, ...]:
+    """The key that sorts addresses as numbers."""
+    return tuple(map(int, address.split(".")))
+
+
 def _sorted(addresses: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(addresses, key=lambda address: int(address.rsplit(".", 1)[1])))
+    return tuple(sorted(addresses, key=in_order))
 
 
 def _spans(plan: FarmPlan, device: Device) -> Iterator[Span]:

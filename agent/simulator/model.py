@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.readings import PowerOrigin
 from agent.simulator.power import Curve
 
 ORG = "demo"
@@ -67,6 +65,7 @@ class Model:
     boards: int
     chips_per_board: int
     fans_rpm: tuple[int, ...]
+    metered: bool = False  # its supply measures power, and the firmware says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,34 +135,3 @@ class FarmPlan:
         """Site -> [start, end) in which its agent cannot reach the collector."""
         cut = [event for event in self.events if event.kind is EventKind.UPLINK_OUTAGE]
         return {event.site: (event.start_us, event.end_us) for event in cut}
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """What a family's replies can carry, and how finely."""
-
-    hashrate_unit_hs: float  # replies have two decimals of it
-    hashrate_window: str
-    power_origin: PowerOrigin
-    whole_watts: bool = True
-    tells_shares: bool = True  # of each pool
-    tells_stale: bool = False
-    tells_boards: bool = True  # which of them hash
-    unknown: Mapping[str, str] = field(default_factory=dict)
-
-
-WIRES: Mapping[str, Wire] = {
-    # Nothing in an Antminer's replies says that the supply measured it.
-    "antminer": Wire(1e9, "5s", PowerOrigin.FIRMWARE_ESTIMATED, tells_stale=True),
-    "whatsminer": Wire(1e6, "realtime", PowerOrigin.PSU_MEASURED),
-    # AxeOS counts shares for the device, not for each of its two pools.
-    "axeos": Wire(
-        1e9,
-        "realtime",
-        PowerOrigin.DC_OUTPUT,
-        whole_watts=False,
-        tells_shares=False,
-        tells_boards=False,
-        unknown={"serial": "AxeOS has no serial number"},
-    ),
-}

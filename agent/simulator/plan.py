@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 from agent.simulator.bech32 import p2wpkh
 from agent.simulator.hardware import MODELS
-from agent.simulator.model import ORG, Device, EventKind, FarmPlan, PoolEntry, Site
+from agent.simulator.model import ORG, Device, EventKind, FarmPlan, Model, PoolEntry, Site
 from agent.simulator.power import DAY_S, MAX_SWING, curve
 from agent.simulator.story import story
+from agent.simulator.wires import WIRES
 
 DEFAULT_MINERS = 12
 # Six is two a site: the least that has every family and lets each event have a device of its own kind.
@@ -80,29 +81,56 @@ def _device(seed: int, site: Site, place: int) -> Device:
     family = families[place % len(families)]
     model = rng.choice(MODELS[family])
     number = list(_SITES).index(site.name) + 1
-    serial = None if family == "axeos" else f"SYN{family[0].upper()}{number}{place:03}{_letters(rng, 9)}"
-    worker = f"{site.payout_identifier}.{site.name}{place + 1:03}"
-    board_serials = () if serial is None else tuple(f"SYNB{_letters(rng, 13)}" for _ in range(model.boards))
+    serial = None if family == "axeos" else f"SYN{family[0].upper()}{number}{place:03}{letters(rng, 9)}"
+    return unit(
+        rng,
+        site,
+        model,
+        address=f"{prefix}.{FIRST_HOST + place}",
+        hostname=f"sim-{site.name}-{place + 1:03}",
+        serial=serial,
+        mac_head=f"02:77:{number:02x}:{place:02x}",
+        worker=f"{site.name}{place + 1:03}",
+    )
+
+
+def letters(rng: random.Random, length: int) -> str:
+    """As makers print serials: without I, O and Q."""
+    return "".join(rng.choices("ABCDEFGHJKLMNPRSTUVWXYZ0123456789", k=length))
+
+
+def unit(
+    rng: random.Random,
+    site: Site,
+    model: Model,
+    *,
+    address: str,
+    hostname: str,
+    serial: str | None,
+    mac_head: str,
+    worker: str,
+) -> Device:
+    """A device of a model at its place; `rng` fixes what is its own. `mac_head` is four bytes of six."""
+    user = f"{site.payout_identifier}.{worker}"
+    boards = range(model.boards)
+    board_serials = (
+        tuple(f"SYNB{letters(rng, 13)}" for _ in boards) if WIRES[model.family].tells_board_serials else ()
+    )
     return Device(
         site=site.name,
         model=model,
-        address=f"{prefix}.{FIRST_HOST + place}",
-        hostname=f"sim-{site.name}-{place + 1:03}",
-        mac=f"02:77:{number:02x}:{place:02x}:{rng.randrange(256):02x}:{rng.randrange(256):02x}",
+        address=address,
+        hostname=hostname,
+        mac=f"{mac_head}:{rng.randrange(256):02x}:{rng.randrange(256):02x}",
         serial=serial,
         board_serials=board_serials,
         rated_w=round(model.nameplate_w * (1 + 2 * MAX_SWING)),
         pools=(
-            PoolEntry(f"{site.pool}.example", 3333, worker),
-            PoolEntry(f"backup.{site.pool}.example", 3333, worker),
+            PoolEntry(f"{site.pool}.example", 3333, user),
+            PoolEntry(f"backup.{site.pool}.example", 3333, user),
         ),
-        board_temps_c=tuple(rng.randint(54, 66) for _ in range(model.boards)),
+        board_temps_c=tuple(rng.randint(54, 66) for _ in boards),
         curve=curve(rng, model.nameplate_w, site.start_us),
         # Before the month everybody has been up for a while: 2 to 40 days.
         installed_us=site.start_us - rng.randint(2 * DAY_S, 40 * DAY_S) * 1_000_000,
     )
-
-
-def _letters(rng: random.Random, length: int) -> str:
-    # Without I, O and Q, as makers print serials.
-    return "".join(rng.choices("ABCDEFGHJKLMNPRSTUVWXYZ0123456789", k=length))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from agent.readings import State
+from agent.simulator.dialects import Commands
 from agent.simulator.farm import CHIP_ABOVE_BOARD_C, REJECTED_OF, Snapshot
 from agent.simulator.model import Device
-from agent.simulator.replies import Render, Reply, board_rates, fans_rpm, header
+from agent.simulator.pages import Pages, redirect
+from agent.simulator.replies import Render, Reply, board_rates, clock_text, fans_rpm, header
 
 PROGRAM = "btminer"
 
@@ -136,13 +137,12 @@ def _psu(device: Device, now: Snapshot) -> Reply:
 
 def _status(device: Device, now: Snapshot) -> Reply:
     asleep = now.state is State.SLEEPING
-    clock = datetime.fromtimestamp(now.observed_us // 1_000_000, tz=UTC)
     return message(
         now,
         {
             "mineroff": "true" if asleep else "false",
             "mineroff_reason": "poweroff by user" if asleep else "",
-            "mineroff_time": f"{clock:%Y-%m-%d %H:%M:%S}" if asleep else "",
+            "mineroff_time": clock_text(now, "%Y-%m-%d %H:%M:%S") if asleep else "",
             "FirmwareVersion": device.model.firmware,
             "power_mode": "normal",
             "power_limit_set": str(device.rated_w),
@@ -167,3 +167,10 @@ COMMANDS: Mapping[str, Render] = {
     "status": _status,
     "get_error_code": _error_code,
 }
+CGMINER = Commands(
+    COMMANDS,
+    lambda now, code, said: message(now, said, "E", code),
+    keys=("cmd", "command"),
+    unknown=(14, "invalid cmd"),
+)
+WEB = Pages(guard=redirect)

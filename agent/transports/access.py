@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.transports import cgminer
-from agent.transports.http import Web
+from agent.transports.http import Asked, Web
 from agent.transports.network import Credentials, Network
+from agent.transports.tokens import Tokens
 
 MAX_KNOWN = 10_000  # one site's devices; beyond it addresses are being handed round
 
@@ -21,6 +22,7 @@ class Access:
     credentials: Credentials = field(default_factory=Credentials)
 
     known: dict[str, Any] = field(default_factory=dict, repr=False)
+    tokens: Tokens = field(default_factory=Tokens, repr=False)
 
     def remember(self, address: str, thing: Any) -> None:
         """Keep what was costly to learn of an address until its next full poll."""
@@ -37,3 +39,12 @@ class Access:
     ) -> cgminer.Json:
         """One JSON page."""
         return await self.web.get(address, path, digest=digest, deadline_s=deadline_s)
+
+    async def page(self, address: str, path: str, deadline_s: float, asked: Asked) -> cgminer.Json:
+        """One JSON page that takes more than its path to ask for."""
+        return await self.web.ask(address, path, asked, deadline_s=deadline_s)
+
+    async def text(self, address: str, path: str, deadline_s: float, asked: Asked) -> cgminer.Json:
+        """One page that is no JSON, under `text`."""
+        body, _ = await self.web.send(address, path, asked, deadline_s=deadline_s)
+        return {"text": body.decode("utf-8", "replace")}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from typing import Any, cast
+from typing import Any
 
-from agent.readings import AuthError, DeviceError, DeviceTimeout, ProtocolError, Unreachable, Unsupported
-from agent.transports import lenient
+import msgspec
+
+from agent.readings import AuthError, DeviceError, DeviceTimeout, ProtocolError, Unsupported
+from agent.transports import fast, lenient
+from agent.transports.exchange import Exchange
 from agent.transports.network import Network
 
 Json = dict[str, Any]
@@ -42,80 +43,54 @@ async def ask_unchecked(
     address: str, request: Json, network: Network, *, deadline_s: float | None = None
 ) -> Json:
     """The reply to one request as it came, an error reply included (its text may tell who answers)."""
-    loop = asyncio.get_running_loop()
-    reply: asyncio.Future[Json] = loop.create_future()
-    port = network.cgminer_port
     limit_s = network.deadline_s if deadline_s is None else min(deadline_s, network.deadline_s)
-    ends_s = loop.time() + limit_s
-    try:
-        async with asyncio.timeout(min(network.connect_timeout_s, limit_s)):
-            transport, exchange = await loop.create_connection(
-                lambda: _Exchange(json.dumps(request).encode(), network.max_reply_bytes, reply), address, port
-            )
-    except TimeoutError as error:
-        raise Unreachable(f"{port}/tcp: no answer to the connection") from error
-    except OSError as error:
-        raise Unreachable(f"{port}/tcp: {error.strerror or error}") from error
-    try:
-        async with asyncio.timeout_at(ends_s):
-            return await reply
-    except TimeoutError as error:
-        try:  # the peer may have said everything and kept the line open
-            return exchange.parse()
-        except DeviceError:
-            got = len(exchange.received)
-            raise DeviceTimeout(f"{port}/tcp: {got} bytes and no end within {limit_s:g} s") from error
-    finally:
-        transport.abort()
+    encoded = msgspec.json.encode(request)
+    reply: Json = await _Exchange(address, network.cgminer_port, encoded, network, limit_s).run()
+    return reply
 
 
-class _Exchange(asyncio.Protocol):
-    """Sends the request, collects the reply and settles the future."""
+class _Exchange(Exchange):
+    """A reply ends with a NUL, with the close, or where its braces are balanced."""
 
-    def __init__(self, request: bytes, max_bytes: int, reply: asyncio.Future[Json]) -> None:
-        self.request, self.max_bytes, self.reply = request, max_bytes, reply
-        self.received = bytearray()
-        self.open_braces = 0
-        self.early_parses = 0
+    __slots__ = ("early_parses", "open_braces")
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # not isinstance: an other event loop's transport need not be a subclass
-        cast(asyncio.Transport, transport).write(self.request)
+    def __init__(self, address: str, port: int, request: bytes, network: Network, limit_s: float) -> None:
+        self.open_braces = self.early_parses = 0
+        super().__init__(address, port, request, network, limit_s)
 
-    def data_received(self, data: bytes) -> None:
-        if self.reply.done():
-            return
-        self.received += data
-        self.open_braces += data.count(b"{") - data.count(b"}")
-        if len(self.received) > self.max_bytes:
-            self.reply.set_exception(ProtocolError(f"reply over {self.max_bytes} bytes"))
-        elif data.endswith(b"\0") or self.open_braces == 0:
-            self.parse_early()
-
-    def parse_early(self) -> None:
+    def take(self, data: bytes) -> None:
+        if data[-1] != 0:  # the NUL at the end spares the count
+            self.open_braces += data.count(b"{") - data.count(b"}")
+            if self.open_braces:
+                return
         if self.early_parses == MAX_EARLY_PARSES:
             return
         self.early_parses += 1
         try:
-            self.reply.set_result(self.parse())
+            self.settle(parse(bytes(self.received)))
         except DeviceError:
             return  # not whole yet: wait for more, the close or the deadline
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.reply.done():
-            return
+    def end(self, cause: str) -> None:
         try:
-            self.reply.set_result(self.parse())
+            self.settle(parse(bytes(self.received)))
         except DeviceError as error:
-            cause = f"connection lost ({exc}): " if exc else ""
-            self.reply.set_exception(type(error)(f"{cause}{error}"))
+            self.fail(type(error)(f"connection lost ({cause}): {error}" if cause else str(error)))
 
-    def parse(self) -> Json:
-        return parse(bytes(self.received))
+    def late(self) -> None:
+        try:  # the peer may have said everything and kept the line open
+            self.settle(parse(bytes(self.received)))
+        except DeviceError as error:
+            got = len(self.received)
+            failure = DeviceTimeout(f"{self.port}/tcp: {got} bytes and no end within {self.limit_s:g} s")
+            failure.__cause__ = error
+            self.fail(failure)
 
 
 def parse(received: bytes) -> Json:
     """The object in a reply; a DeviceError where it is empty, cut off, or something else."""
+    if (strict := fast.loads(received)) is not None:
+        return strict
     text = received.decode("utf-8", "replace").strip("\0 \r\n\t")
     if not text:
         raise ProtocolError("closed without an answer")

@@ -134,6 +134,20 @@ def test_agent_cannot_acknowledge(broker: Broker, listener: Client) -> None:
         assert other.receive() == (topic(B, "ack"), b"true")
 
 
+def test_agent_reads_its_own_register_and_writes_none(broker: Broker, listener: Client) -> None:
+    with Client(broker, A) as client, Client(broker, B) as other:
+        for reader, own in ((client, topic(A, "register")), (other, topic(B, "register"))):
+            reader.subscribe(own)
+        client.subscribe(topic(B, "register"))  # granted, but delivery asks the acl again
+        client.publish(topic(B, "register"), b"forged")
+        client.publish(topic(A, "register"), b"forged")
+        listener.publish(topic(B, "register"), b"true B")
+        listener.publish(topic(A, "register"), b"true A")
+        assert client.receive() == (topic(A, "register"), b"true A")
+        assert other.receive() == (topic(B, "register"), b"true B")
+        assert client.messages.empty()
+
+
 def test_agent_hears_its_own_ack_only(broker: Broker, listener: Client) -> None:
     for user in (B, A):
         listener.publish(topic(user, "ack"), b"1", retain=True)

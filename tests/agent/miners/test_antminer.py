@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from agent.miners import antminer
 from agent.readings import PowerOrigin, ProtocolError, Reading, State
+from agent.transports.access import Access
 from agent.transports.cgminer import Json, parse
+from tests.agent.miners.faking import Device
 
 
 def reading(model: str = "Antminer S19", row: Json | None = None, **got: Json) -> Reading:
@@ -175,3 +178,43 @@ def test_another_devices_reply_is_no_reading() -> None:
 def test_other_firmware_on_the_same_machine_is_not_taken(kind: str) -> None:
     assert not antminer.recognise({"stats": {"STATS": [{"Type": kind}]}})
     assert antminer.recognise({"version": {"VERSION": [{"Type": "Antminer S21 XP Hyd."}]}})
+
+
+@pytest.mark.parametrize(
+    ("said", "watts"),
+    [
+        ("miner power:3456", 3456),
+        ("power:3456\n", 3456),
+        ("miner power:-1", None),
+        ("miner power:0", None),
+        ("miner power:", None),
+        ("miner voltage:1320", None),
+        ("<html>3456</html>", None),
+        (None, None),
+    ],
+)
+def test_the_supply_speaks_at_a_port_of_its_own(said: Any, watts: int | None) -> None:
+    found = reading("Antminer S21", {"GHS 5s": 200000}, miner_power={"text": said})
+    assert found.power_w == watts
+    assert found.power_origin is (PowerOrigin.PSU_MEASURED if watts else None)
+    stated = reading("Antminer S21", {"GHS 5s": 200000, "watt": 3500}, miner_power={"text": said})
+    assert (stated.power_w, stated.power_origin) == (3500, PowerOrigin.FIRMWARE_ESTIMATED)
+
+
+@pytest.mark.parametrize(
+    ("said", "asked_in_sweeps"), [("miner power:3456", 1), ("miner power:-1", 0), (404, 0)]
+)
+def test_the_supply_is_asked_in_sweeps_where_it_has_answered(said: Any, asked_in_sweeps: int) -> None:
+    stats = {"STATS": [{"Type": "Antminer S21"}, {"Elapsed": 60, "GHS 5s": 200000}]}
+    page = said if isinstance(said, int) else lambda *_: web.Response(text=said)
+    device = Device({"/miner_power": page}, {"stats": stats, "pools": {"POOLS": []}})
+
+    async def full_then_sweep(access: Access) -> Reading:
+        await antminer.read("127.0.0.1", access, full=True)
+        device.asked.clear()
+        return await antminer.read("127.0.0.1", access, full=False)
+
+    found = device.serve(full_then_sweep)
+    assert device.asked.count("GET /miner_power") == asked_in_sweeps
+    assert found.power_w == (3456 if asked_in_sweeps else None)
+    assert "6060" not in str(found.unknown) and "miner_power" not in str(found.unknown)

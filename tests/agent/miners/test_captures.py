@@ -65,20 +65,17 @@ def bare(url: str) -> str:
     return url.split("://")[-1]
 
 
-def is_native(device: str) -> bool:
-    return device.split("/")[0] in FAMILIES
-
-
 @pytest.mark.parametrize("device", IDS)
 def test_family(device: str, read_all: dict[str, Read]) -> None:
     family, full, sweep = read_all[device]
-    assert family == full.family == sweep.family == FAMILIES.get(device.split("/")[0], "foreign")
+    assert family == full.family == sweep.family == FAMILIES[device.split("/")[0]]
 
 
 @pytest.mark.parametrize("device", IDS)
 @pytest.mark.parametrize("depth", ["full", "sweep"])
 def test_no_value_is_false(device: str, depth: str, read_all: dict[str, Read]) -> None:
-    expected, reading = truth(device), read_all[device][1 if depth == "full" else 2]
+    expected, (_, full, sweep) = truth(device), read_all[device]
+    reading = full if depth == "full" else sweep
     rates = {expected["hashrate_hs"], *(other["hs"] for other in expected.get("hashrate_alt", []))}
     if reading.hashrate_hs is not None:
         assert any(reading.hashrate_hs == pytest.approx(rate, rel=1e-3) for rate in rates)
@@ -104,16 +101,18 @@ def test_no_value_is_false(device: str, depth: str, read_all: dict[str, Read]) -
 
 @pytest.mark.parametrize("device", IDS)
 def test_every_expected_field_has_a_value_or_a_reason(device: str, read_all: dict[str, Read]) -> None:
-    for reading in read_all[device][1:]:
+    _, *readings = read_all[device]
+    for reading in readings:
         for name in EXPECTED:
             has_value = getattr(reading, name) not in (None, (), State.UNKNOWN)
             assert has_value != (name in reading.unknown), name
 
 
-@pytest.mark.parametrize("device", [device for device in IDS if is_native(device)])
+@pytest.mark.parametrize("device", IDS)
 @pytest.mark.parametrize("depth", ["full", "sweep"])
-def test_native_reading_is_complete(device: str, depth: str, read_all: dict[str, Read]) -> None:
-    expected, reading = truth(device), read_all[device][1 if depth == "full" else 2]
+def test_reading_is_complete(device: str, depth: str, read_all: dict[str, Read]) -> None:
+    expected, (_, full, sweep) = truth(device), read_all[device]
+    reading = full if depth == "full" else sweep
     assert reading.hashrate_hs == pytest.approx(expected["hashrate_hs"], rel=1e-3)
     assert reading.power_w == (
         None if "power_w" not in expected else pytest.approx(expected["power_w"], rel=2e-3)
@@ -123,18 +122,14 @@ def test_native_reading_is_complete(device: str, depth: str, read_all: dict[str,
     assert reading.state == expected["state"]
     pools = [(bare(pool["url"]), pool["user"], pool["active"]) for pool in expected.get("pool", [])]
     assert [(bare(pool.url), pool.user, pool.active) for pool in reading.pools] == pools
+    fees = [pool.get("fee") for pool in expected.get("pool", [])]
+    assert [pool.fee for pool in reading.pools] == fees
     if depth == "full":
         for name in RARE:
             assert getattr(reading, name) == expected.get(name), name
         boards = expected.get("boards", {})
         assert reading.boards_total in (boards.get("total"), None)
         assert reading.chips in (boards.get("chips"), None) or "chips" not in boards
-
-
-@pytest.mark.parametrize("device", [device for device in IDS if not is_native(device)])
-def test_foreign_reading_says_what_matters(device: str, read_all: dict[str, Read]) -> None:
-    reading = read_all[device][1]
-    assert reading.hashrate_hs and reading.power_w and reading.pools and reading.state is State.MINING
 
 
 def test_the_captures_stand_where_the_tests_look() -> None:

@@ -22,6 +22,11 @@ DEVICES = {
     "whatsminer-v3/m60s__20251209.16.rel2": ("whatsminer-v3", 171.259e12),
     "avalonminer/avalon-a1246__21072802": ("avalon", 81.07268e12),
     "bitaxe/supra__v2.4.5": ("axeos", 1e12),
+    "braiins/antminer-s19-xp__25.07-plus": ("braiins", 141.4635654e12),
+    "braiins/antminer-s9__22.08-plus": ("braiins", 7.16020894e12),
+    "luxos/antminer-s19k-pro__2025.4.8.220305": ("luxos", 59.75606e12),
+    "vnish/antminer-s21-pro__1.2.7": ("vnish", 173.87094e12),
+    "epic/antminer-s19-xp__1.5.13": ("epic", 99.365848e12),
 }
 # fault -> the kinds of failure that say what happened (a reset may hit before or after the connection stands)
 FAILURES: dict[str, tuple[type[DeviceError], ...]] = {
@@ -97,5 +102,10 @@ def test_web_errors_cost_the_identity_alone() -> None:
     reading, _ = results["antminer-stock/antminer-s19-pro__49.0.1.3"]
     assert isinstance(reading, Reading) and reading.hashrate_hs == pytest.approx(110.56689e12)
     assert reading.mac is None and "HTTP 500" in reading.unknown["mac"]
-    failure, _ = results["bitaxe/supra__v2.4.5"]
-    assert isinstance(failure, ProtocolError)
+    for device in ("bitaxe/supra__v2.4.5", "epic/antminer-s19-xp__1.5.13"):
+        failure, _ = results[device]
+        assert isinstance(failure, ProtocolError)
+    for device in ("braiins/antminer-s19-xp__25.07-plus", "vnish/antminer-s21-pro__1.2.7"):
+        reading, _ = results[device]
+        assert isinstance(reading, Reading) and reading.uptime_s and reading.pools
+        assert reading.mac is None and "HTTP 500" in reading.unknown["mac"]

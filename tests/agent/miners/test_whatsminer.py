@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+
 import pytest
 
 from agent.miners import whatsminer, whatsminer_v3
 from agent.readings import PowerOrigin, Reading, State
+from agent.transports.access import Access
 from agent.transports.cgminer import Json
+from agent.transports.http import Web
+from agent.transports.network import Network
 
 
 def reading(row: Json, **got: Json) -> Reading:
@@ -101,3 +107,44 @@ def test_api_3_sleeping_and_without_a_realtime_figure() -> None:
     info = {"msg": {"miner": {"working": "false", "type": "M60S_VK40"}, "system": {}}}
     found = whatsminer_v3.parse({"summary": summary, "info": info}, 1)
     assert (found.hashrate_hs, found.power_w, found.state) == (0.0, None, State.SLEEPING)
+
+
+SUMMARY: Json = {"STATUS": [{"STATUS": "S"}], "SUMMARY": [{"HS RT": 1e8, "Power": 3400, "Elapsed": 60}]}
+POOLS: Json = {"STATUS": [{"STATUS": "S"}], "POOLS": [{"URL": "stratum+tcp://p:1", "User": "u.1", "POOL": 1}]}
+REFUSED: Json = {"STATUS": "E", "Code": 14, "Msg": "Invalid command"}
+
+
+@pytest.mark.parametrize(
+    ("joined", "asked"),
+    [
+        ({"summary": [SUMMARY], "pools": [POOLS], "id": 1}, ["summary+pools", "summary+pools"]),
+        (REFUSED, ["summary+pools", "summary", "pools", "summary", "pools"]),
+        (None, ["summary+pools", "summary", "pools", "summary", "pools"]),
+    ],
+    ids=["joins", "refuses", "closes"],
+)
+def test_whether_commands_can_be_joined_is_learnt_once_a_device(
+    joined: Json | None, asked: list[str]
+) -> None:
+    heard: list[str] = []
+    replies = {"summary": SUMMARY, "pools": POOLS, "summary+pools": joined}
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = json.loads(await reader.read(1000))
+        heard.append(request.get("command") or request["cmd"])
+        reply = replies[heard[-1]]
+        writer.write(json.dumps(reply).encode() + b"\0" if reply else b"")
+        writer.close()
+
+    async def run() -> list[Reading]:
+        server = await asyncio.start_server(handle, "127.0.0.1", 0)
+        network = Network(cgminer_port=server.sockets[0].getsockname()[1])
+        async with Web(network) as web:
+            access = Access(web, network)
+            found = [await whatsminer.read("127.0.0.1", access, full=False) for _ in range(2)]
+        server.close()
+        return found
+
+    for found in asyncio.run(run()):
+        assert (found.hashrate_hs, found.power_w, len(found.pools)) == (1e14, 3400.0, 1)
+    assert heard == asked

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stdnum import bitcoin
 
-from agent.readings import payout_address
+from agent.payout import payout_address
 from agent.simulator.bech32 import p2wpkh
 from agent.simulator.life import life
 from agent.simulator.model import FOREVER_US, EventKind, FarmPlan

@@ -32,7 +32,7 @@ def parsed(device: Device, address: str, now: Snapshot) -> Reading:
         got = {name: render(device, now) for name, render in whatsminer.COMMANDS.items()}
         return whatsminer_driver.parse(got, t_us)
     got = {name: antminer.COMMANDS[name](device, now) for name in ("version", "summary", "pools")}
-    got |= {"stats": antminer.new_stats(device, now), "system_info": antminer.system_info(device, address)}
+    got |= {"stats": antminer.new_stats(device, now), "system_info": antminer.system_info(device, now)}
     return antminer_driver.parse(got, t_us)
 
 

@@ -3,52 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
 import pytest
 
 from agent.miners import registry
-from agent.readings import DeviceError, Failure, FailureKind, Reading, State
+from agent.readings import Failure, FailureKind, Reading, State
+from agent.simulator import serve as servers
 from agent.simulator.farm import Farm
+from agent.simulator.faults import NO_FAULTS, Fault
 from agent.simulator.model import Device, Event, EventKind
 from agent.simulator.plan import plan
-from agent.simulator.serve import NO_FAULTS, Fault, Served, run, serve
+from agent.simulator.serve import run, serve
 from agent.transports.access import Access
 from agent.transports.http import Web
-from agent.transports.network import Network
+from tests.agent.simulator.serving import Now, free_port, served
 
 PLAN = plan()
 FARM = Farm(PLAN)
 START_US = max(site.start_us for site in PLAN.sites)
 
 
-class Now:
-    """A clock that a test sets."""
-
-    def __init__(self, t_us: int) -> None:
-        self.t_us = t_us
-
-    def __call__(self) -> int:
-        return self.t_us
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@asynccontextmanager
-async def farm_at(now: Now, faults: Mapping[str, Fault] = NO_FAULTS) -> AsyncIterator[tuple[Served, Network]]:
-    network = Network(cgminer_port=free_port(), http_port=free_port(), deadline_s=1.0, poll_deadline_s=3.0)
-    ports = {"cgminer_port": network.cgminer_port, "http_port": network.http_port}
-    async with await serve(FARM, now, faults=faults, **ports) as served:
-        yield served, network
+def farm_at(now: Now, faults: Mapping[str, Fault] = NO_FAULTS) -> Any:
+    return served(FARM, now, faults)
 
 
 def of(family: str) -> Device:
@@ -201,10 +183,10 @@ def test_ports_follow_the_plan() -> None:
         owner = PLAN.device(loss.mac or "")
         outage, move = event(EventKind.NETWORK_OUTAGE), event(EventKind.ADDRESS_CHANGE)
         now = Now(loss.start_us - 1)
-        async with farm_at(now) as (served, network):
+        async with farm_at(now) as (sockets, network):
 
             async def opens(address: str) -> bool:
-                await served.sync()
+                await sockets.sync()
                 try:
                     _, writer = await asyncio.open_connection(address, network.http_port)
                 except ConnectionRefusedError:
@@ -226,26 +208,6 @@ def test_ports_follow_the_plan() -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [
-        (Fault.SILENCE, FailureKind.TIMEOUT),
-        (Fault.REFUSE, FailureKind.UNREACHABLE),
-        (Fault.HALF, FailureKind.PROTOCOL),
-        (Fault.RESET, FailureKind.PROTOCOL),
-    ],
-)
-def test_faults_are_what_they_say(fault: Fault, kind: FailureKind) -> None:
-    async def scenario() -> FailureKind:
-        owner = of("whatsminer")
-        async with farm_at(Now(START_US), {owner.address: fault}) as (_, network), Web(network) as web:
-            with pytest.raises(DeviceError) as caught:
-                await registry.read(owner.address, "whatsminer", Access(web, network))
-        return caught.value.kind
-
-    assert asyncio.run(scenario()) is kind
-
-
 def test_a_stalled_device_times_out() -> None:
     async def scenario() -> None:
         stall = event(EventKind.STALL)
@@ -258,6 +220,20 @@ def test_a_stalled_device_times_out() -> None:
             writer.write(b'{"cmd":"summary"}')
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(reader.read(), 0.3)
+            writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_who_asks_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "IDLE_S", 0.1)
+    monkeypatch.setattr(servers, "IDLE_CHECK_S", 0.1)
+
+    async def scenario() -> None:
+        async with farm_at(Now(START_US)) as (_, network):
+            reader, writer = await asyncio.open_connection(of("axeos").address, network.http_port)
+            with contextlib.suppress(ConnectionResetError):
+                assert await asyncio.wait_for(reader.read(), 3) == b""
             writer.close()
 
     asyncio.run(scenario())

@@ -6,12 +6,13 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from agent.readings import AuthError, DeviceError, DeviceTimeout, ProtocolError, Unreachable, Unsupported
-from agent.transports.http import Web
+from agent.transports.http import Asked, Web
 from agent.transports.network import Credentials, Network
 
 REALM, NONCE = "antMiner Configuration", "5f0c8b6e"
@@ -120,3 +121,55 @@ def test_credentials_do_not_show_in_logs() -> None:
     kept = Credentials({"antminer": ("root", "secret")})
     assert "secret" not in repr(kept) and kept.of("antminer") == ("root", "secret")
     assert Credentials().of("axeos") is None
+
+
+def ask(path: str, asked: Asked) -> Any:
+    """What `ask` gives of a device that says back what it was sent."""
+
+    async def echo(request: web.Request) -> web.Response:
+        sent = {"method": request.method, "body": await request.text(), "token": request.headers.get("Token")}
+        return web.json_response(sent)
+
+    async def run() -> Any:
+        app = web.Application()
+        app.router.add_route("*", "/echo", echo)
+        app.router.add_get("/list", always(web.Response(text=' [{"a": 1},]', content_type="text/plain")))
+        app.router.add_get("/cut", always(web.Response(text='[{"a": 1}')))
+        away = web.Response(status=302, headers={"Location": "/", "Set-Cookie": "sid=1; Path=/; HttpOnly"})
+        app.router.add_post("/login", always(away))
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        try:
+            async with Web(Network(http_port=1)) as pages_of:  # the port of the request counts
+                at = Asked(port, asked.digest, asked.headers, asked.json, asked.form)
+                if path == "/login":
+                    return (await pages_of.send("127.0.0.1", path, at))[1]
+                return await pages_of.ask("127.0.0.1", path, at)
+        finally:
+            await runner.cleanup()
+
+    return asyncio.run(run())
+
+
+def test_json_is_posted_and_headers_are_sent() -> None:
+    assert ask("/echo", Asked(json={"pw": "x"}, headers={"Token": "t"})) == {
+        "method": "POST",
+        "body": '{"pw": "x"}',
+        "token": "t",
+    }
+    assert ask("/echo", Asked())["method"] == "GET"
+    assert "secret" not in repr(Asked(headers={"Authorization": "secret"}))
+
+
+def test_a_list_at_the_top_stands_under_items() -> None:
+    assert ask("/list", Asked()) == {"items": [{"a": 1}]}
+    with pytest.raises(ProtocolError):
+        ask("/cut", Asked())
+
+
+def test_a_form_may_be_answered_with_a_redirect_that_is_not_followed() -> None:
+    assert ask("/login", Asked(form={"user": "root"})) == {"sid": "1"}
+    with pytest.raises(ProtocolError):
+        ask("/login", Asked(json={"user": "root"}))

@@ -1,0 +1,169 @@
+"""One request and its reply over a bare socket: the least that a poll can cost.
+
+A transport of the event loop, its protocol and two time-outs a request took half of a sweep's processor time.
+Here one object holds it all: a socket, a future, and one timer that watches the connection first and then the
+reply. What a reply is, and when it is whole, a subclass tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from typing import Any
+
+from agent.readings import DeviceError, ProtocolError, Unreachable
+from agent.transports.network import Network
+
+# A reply at sweep depth comes in one piece; larger buffers cost their allocation at every read.
+CHUNK_BYTES = 16 * 1024
+
+
+class Exchange:
+    """Connects (unless a connected socket is given), sends the request, collects until a subclass settles.
+
+    The address is an IPv4 literal: a name would be looked up in the loop's thread.
+    """
+
+    __slots__ = (
+        "connected",
+        "ends_s",
+        "fd",
+        "limit_s",
+        "loop",
+        "max_bytes",
+        "port",
+        "received",
+        "reply",
+        "request",
+        "sock",
+        "timer",
+    )
+
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        request: bytes,
+        network: Network,
+        limit_s: float,
+        connection: socket.socket | None = None,
+    ) -> None:
+        self.port, self.request, self.limit_s = port, request, limit_s
+        self.max_bytes = network.max_reply_bytes
+        self.received = bytearray()
+        self.loop = loop = asyncio.get_running_loop()
+        self.reply: asyncio.Future[Any] = loop.create_future()
+        self.ends_s = loop.time() + limit_s
+        self.connected = connection is not None
+        self.sock = connection or self._connecting(address)
+        self.fd = self.sock.fileno()
+        if connection is None:
+            loop.add_writer(self.fd, self._writable)
+            self.timer = loop.call_later(min(network.connect_timeout_s, limit_s), self._expired)
+        else:
+            self.timer = loop.call_at(self.ends_s, self._expired)
+            self._send()
+
+    async def run(self) -> Any:
+        """What the subclass settled; DeviceError otherwise. Call it at once, and once."""
+        try:
+            return await self.reply
+        finally:
+            self.timer.cancel()
+            self.loop.remove_writer(self.fd)
+            self.loop.remove_reader(self.fd)
+            self.leave()
+
+    def take(self, data: bytes) -> None:
+        """The next piece is already in `received`: settle if the reply is whole."""
+        raise NotImplementedError
+
+    def end(self, cause: str) -> None:
+        """The peer has closed (no cause) or broken the connection: settle or fail."""
+        raise NotImplementedError
+
+    def late(self) -> None:
+        """The time for the reply is over: settle or fail."""
+        raise NotImplementedError
+
+    def leave(self) -> None:
+        """The exchange is over: let the socket go."""
+        self.sock.close()
+
+    def settle(self, value: object) -> None:
+        """The reply is this."""
+        if not self.reply.done():
+            self.reply.set_result(value)
+
+    def fail(self, error: DeviceError) -> None:
+        """There will be no reply."""
+        if not self.reply.done():
+            self.reply.set_exception(error)
+
+    def _connecting(self, address: str) -> socket.socket:
+        try:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as error:
+            raise self._unreachable(error.errno) from error
+        sock.setblocking(False)
+        number = sock.connect_ex((address, self.port))
+        if number not in (0, errno.EINPROGRESS):
+            sock.close()
+            raise self._unreachable(number)
+        return sock
+
+    def _unreachable(self, number: int | None) -> Unreachable:
+        return Unreachable(f"{self.port}/tcp: {os.strerror(number or 0)}")
+
+    def _writable(self) -> None:
+        self.loop.remove_writer(self.fd)
+        if self.reply.done():
+            return
+        if number := self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.fail(self._unreachable(number))
+            return
+        self.connected = True
+        self._send()
+
+    def _send(self) -> None:
+        """A request is some hundred bytes and the buffer of an idle connection is empty: it goes at once."""
+        try:
+            sent = self.sock.send(self.request)
+        except OSError as error:
+            self.end(str(error))
+            return
+        if sent < len(self.request):
+            self.fail(ProtocolError(f"{self.port}/tcp: takes only {sent} bytes of the request"))
+            return
+        self.loop.add_reader(self.fd, self._readable)
+
+    def _readable(self) -> None:
+        # Until nothing is left: where data and a reset come together, uvloop calls once and never again.
+        while not self.reply.done():
+            try:
+                data = self.sock.recv(CHUNK_BYTES)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self.end(str(error))
+                return
+            if not data:
+                self.end("")
+                return
+            self.received += data
+            if len(self.received) > self.max_bytes:
+                self.fail(ProtocolError(f"reply over {self.max_bytes} bytes"))
+            else:
+                self.take(data)
+
+    def _expired(self) -> None:
+        if self.reply.done():
+            return
+        if not self.connected:
+            self.fail(Unreachable(f"{self.port}/tcp: no answer to the connection"))
+        elif self.loop.time() < self.ends_s - 0.001:  # it was the connection's time that is over
+            self.timer = self.loop.call_at(self.ends_s, self._expired)
+        else:
+            self.late()

@@ -1,0 +1,82 @@
+"""Our side of a measurement: the agent's own scan and sweeps, spool and all, without a broker.
+
+Told what to do by lines on standard input (see `bench.child`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from agent import app, config, keys, scan
+from agent.readings import DeviceError, Reading
+from agent.sweep import Poll, Target
+from agent.transports import loop
+from bench import child
+
+CONFIG = """
+[agent]
+org = "bench"
+site = "bench"
+state_dir = "state"
+synthetic = true
+[network]
+scan = ["127.0.0.0/24"]
+cgminer_port = {cgminer_port}
+http_port = {http_port}
+deadline_s = {deadline_s}
+foreign_deadline_s = {deadline_s}
+concurrency = {concurrency}
+[mqtt]
+host = "127.0.0.1"
+[exporter]
+port = 0
+"""
+
+
+async def serve(settings: dict[str, Any]) -> None:
+    """Do what is asked, line by line, until the lines end."""
+    with tempfile.TemporaryDirectory(prefix="hashledger-bench-") as folder:
+        loaded = config.parse(CONFIG.format(**settings), Path(folder) / "agent.toml")
+        keys.create(loaded.agent.state_dir)
+        agent = app.Agent(loaded, report=lambda _line: None)
+        agent.targets = {address: Target(address, family) for address, family in settings["targets"]}
+        async with app.drivers(loaded) as poll:
+            async for asked in child.requests():
+                if asked["do"] == "scan":
+                    with child.measured() as told:
+                        told["found"] = await _scan(agent, poll, asked["hosts"])
+                else:
+                    with child.measured() as told:
+                        outcomes = await agent.sweep_once(poll)
+                        told["readings"] = sum(isinstance(o.result, Reading) for o in outcomes)
+                        told["hashrates"] = sum(
+                            isinstance(o.result, Reading) and o.result.hashrate_hs is not None
+                            for o in outcomes
+                        )
+                child.tell(told)
+        agent.spool.close()
+
+
+async def _scan(agent: app.Agent, poll: Poll, hosts: list[str]) -> int:
+    """Families found, as an agent that starts finds them."""
+    net = agent.config.network
+
+    def silent(_host: str, _result: Reading | DeviceError | None) -> None:
+        """No progress is shown."""
+
+    found = await scan.scan(
+        hosts,
+        (net.cgminer_port, net.http_port),
+        poll,
+        concurrency=net.concurrency,
+        connect_timeout_s=net.connect_timeout_s,
+        deadline_s=net.longest_deadline_s,
+        progress=silent,
+    )
+    return len(found)
+
+
+if __name__ == "__main__":
+    loop.run(serve(child.settings()))
