@@ -8,15 +8,15 @@ import logging
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from agent import clock, decisions, identity, keys, scan, sweep
+from agent import clock, decisions, identity, keys, listen, scan, sweep
 from agent.config import Config
-from agent.exporter import Exporter, Snapshot
+from agent.exporter import Exporter, Snapshot, seen
 from agent.miners import registry
 from agent.pools import PoolWatch
 from agent.publish import Publisher
-from agent.readings import DeviceError, Failure, Reading
+from agent.readings import DeviceError, Reading
 from agent.spool import Author, Spool
 from agent.sweep import Outcome, Poll, Target
 from agent.transports.access import Access
@@ -101,7 +101,9 @@ class Agent:
                 if fresh or not self.targets:
                     await _until(stop, self.rescan(poll))
                 await asyncio.gather(
-                    self._sweep_on_time(stop, poll, max_sweeps), self._rescan_on_time(stop, poll)
+                    self._sweep_on_time(stop, poll, max_sweeps),
+                    self._rescan_on_time(stop, poll),
+                    self._look_where_called(stop, poll),
                 )
         finally:
             await asyncio.to_thread(self.publisher.stop, STOP_DRAIN_S)
@@ -133,14 +135,26 @@ class Agent:
 
     def _failures_text(self) -> str:
         """What the last sweep's failures were: why it was slow is mostly there."""
-        kinds = Counter(
-            o.result.kind for o in self.exporter.snapshot.outcomes if isinstance(o.result, Failure)
-        )
+        kinds = Counter(row.result for row in self.exporter.snapshot.seen if row.result != "reading")
         return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "none"
 
     async def _rescan_on_time(self, stop: asyncio.Event, poll: Poll) -> None:
         while not await _wait(stop, self.config.network.rescan_s):
             await _until(stop, self.rescan(poll))
+
+    async def _look_where_called(self, stop: asyncio.Event, poll: Poll) -> None:
+        """A miner whose "IP report" is pressed is looked at now; only inside the configured networks."""
+        net = self.config.network
+        ours = scan.covers(net.scan, net.exclude)
+
+        async def look(heard: listen.Heard) -> None:
+            address = (await heard.get()).address
+            if ours(address) and address not in self.targets:
+                await self.rescan(poll, [address])
+
+        async with listen.listen(net.ip_report_ports) as heard:
+            while not stop.is_set():
+                await _until(stop, look(heard))
 
     async def restore(self) -> None:
         """A box that knows no device takes over the site's identities from the collector, if it has any."""
@@ -177,16 +191,9 @@ class Agent:
         if len(records) > 1:
             identity.save(self.roster, self.state_dir / ROSTER_FILE)
         self._append(records)
-        for outcome in outcomes:
-            if (
-                outcome.address not in self.roster.at
-            ):  # its device has moved away: the next scan tells of another
-                del self.targets[outcome.address]
-        models = {a: self.roster.get(d).model or "" for a, d in self.roster.at.items()}
-        self.exporter.snapshot = Snapshot(
-            time.monotonic(), time.monotonic() - began_s, outcomes, models, self.publisher.connected,
-            self.pools.unexpected_count,
-        )  # fmt: skip
+        for address in [o.address for o in outcomes if o.address not in self.roster.at]:
+            del self.targets[address]  # its device has moved away: the next scan tells of another
+        self._show(outcomes, began_s)
         read = len(swept.devices) // 16
         self.report(
             f"sweep: {read} read, {len(swept.failures)} failed, {time.monotonic() - began_s:.1f} s;"
@@ -194,10 +201,18 @@ class Agent:
         )
         return outcomes
 
-    async def rescan(self, poll: Poll) -> None:
+    def _show(self, outcomes: list[Outcome], began_s: float) -> None:
+        ended_s, before = time.monotonic(), {row.address: row.read_s for row in self.exporter.snapshot.seen}
+        models = {a: self.roster.get(d).model or "" for a, d in self.roster.at.items()}
+        rows = [seen(o, models.get(o.address, ""), ended_s, before.get(o.address)) for o in outcomes]
+        connected, unexpected = self.publisher.connected, self.pools.unexpected_count
+        self.exporter.snapshot = Snapshot(ended_s, ended_s - began_s, rows, connected, unexpected)
+
+    async def rescan(self, poll: Poll, only: Sequence[str] | None = None) -> None:
         """Look for miners at the addresses that are not polled yet; what is found is polled from now on."""
         net = self.config.network
-        hosts = [h for h in scan.addresses(net.scan, net.exclude) if h not in self.targets]
+        wanted = scan.addresses(net.scan, net.exclude) if only is None else only
+        hosts = [host for host in wanted if host not in self.targets]
         found = await scan.scan(
             hosts,
             (net.cgminer_port, net.http_port),
@@ -206,6 +221,7 @@ class Agent:
             connect_timeout_s=net.connect_timeout_s,
             deadline_s=net.longest_deadline_s,
             progress=_silent,
+            silent_per_s=net.scan_silent_per_s,
         )
         for host, reading in found.items():
             self.targets[host] = Target(host, reading.family)

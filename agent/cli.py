@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import json
 import logging
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Callable
@@ -18,9 +20,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from agent import app, config, keys, scan
+from agent import app, capture, config, keys, raw, scan, top
 from agent.config import Config, ConfigError
 from agent.readings import DeviceError, Reading
+from agent.redact import RedactionError
 from agent.simulator.cli import simulate
 from agent.transports import loop
 
@@ -137,7 +140,7 @@ def scan_command(
             bar.update(task, advance=1, found=found_count)
 
         found = loop.run(_scan(settings, hosts, progress))
-    ordered = sorted(found.items(), key=lambda item: hosts.index(item[0]))
+    ordered = sorted(found.items(), key=lambda item: ipaddress.IPv4Address(item[0]))
     if as_json:
         for host, reading in ordered:
             click.echo(json.dumps({"address": host, **as_document(reading)}))
@@ -151,11 +154,19 @@ def scan_command(
 @click.argument("address")
 @_config_option
 @click.option("--json", "as_json", is_flag=True, help="As JSON; a value that was not read is null.")
+@click.option(
+    "--raw", "as_raw", is_flag=True, help="Each request and its reply as it came; nothing is hidden."
+)
 @click.option("--cgminer-port", type=int, help="Port of the cgminer API.  [default: 4028]")
 @click.option("--http-port", type=int, help="Port of the web API.  [default: 80]")
-def probe(address: str, path: Path, as_json: bool, cgminer_port: int | None, http_port: int | None) -> None:
+def probe(
+    address: str, path: Path, as_json: bool, as_raw: bool, cgminer_port: int | None, http_port: int | None
+) -> None:
     """Tell all that is known of the one device at ADDRESS."""
     settings = _optional_config(path, (address,), cgminer_port, http_port)
+    if as_raw:
+        answers = loop.run(raw.record(address, settings.transport(), settings.credentials(), _show_raw))
+        sys.exit(0 if any(answer.body for answer in answers) else 1)
     try:
         reading = loop.run(_probe(settings, address))
     except DeviceError as error:
@@ -165,6 +176,57 @@ def probe(address: str, path: Path, as_json: bool, cgminer_port: int | None, htt
         click.echo(json.dumps(as_document(reading), indent=2, ensure_ascii=False))
     else:
         Console().print(_probe_table(reading))
+
+
+@agent.command(name="capture")
+@click.argument("address")
+@_config_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("captures"), show_default=True
+)
+@click.option("--cgminer-port", type=int, help="Port of the cgminer API.  [default: 4028]")
+@click.option("--http-port", type=int, help="Port of the web API.  [default: 80]")
+def capture_command(
+    address: str, path: Path, out: Path, cgminer_port: int | None, http_port: int | None
+) -> None:
+    """Record the raw replies of the device at ADDRESS, redacted, so that they can be shared."""
+    settings = _optional_config(path, (address,), cgminer_port, http_port)
+    try:
+        answers = loop.run(raw.record(address, settings.transport(), settings.credentials()))
+        found = capture.capture(address, answers, secrets.token_bytes(16))
+        folder = capture.write(found, out)
+    except (DeviceError, RedactionError) as error:
+        click.echo(f"{address}: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        raise UserError(str(error)) from error
+    click.echo(f"{folder}: {len(found.files) - 1} answers")
+    for line in found.done or ("nothing to redact was found",):
+        click.echo(f"  {line}")
+
+
+@agent.command(name="top")
+@_config_option
+@click.option("--once", is_flag=True, help="Print one picture of every device and end.")
+def top_command(path: Path, once: bool) -> None:
+    """The running agent's devices, live, worst first; q quits."""
+    endpoint = _load(path).exporter
+    if not endpoint.port:
+        raise UserError(f"{path}: exporter.port: 0 turns off what top reads; give it a port (9464)")
+    if not once and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UserError("top needs a terminal; in a pipe use --once")
+
+    def fetch() -> str:
+        return top.scrape(endpoint.host, endpoint.port)
+
+    try:
+        if once:
+            top.once(fetch, Console())
+        else:
+            top.live(fetch, Console(), sys.stdin.fileno())
+    except top.ScrapeError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
 
 
 @agent.command()
@@ -216,7 +278,14 @@ async def _scan(
             connect_timeout_s=net.connect_timeout_s,
             deadline_s=net.longest_deadline_s,
             progress=progress,
+            silent_per_s=net.scan_silent_per_s,
         )
+
+
+def _show_raw(answer: raw.Answer) -> None:
+    request = answer.request
+    click.echo(f"> {request.protocol} {request.port} {request.text}")
+    click.echo(raw.printable(answer.body) if answer.body else f"  {answer.error or answer.status}")
 
 
 async def _probe(settings: Config, address: str) -> Reading:

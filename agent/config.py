@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from agent import wire
+from agent import listen, wire
+from agent.pace import SILENT_PER_S
 from agent.pools import ExpectedPool
 from agent.power import NO_RULES, Correction, PowerRules
 from agent.transports.network import Credentials, Network
@@ -68,6 +69,8 @@ class NetworkSection(_Section):
     exclude: list[Cidr] = []
     rescan_s: int = Field(default=600, ge=10)
     concurrency: int = Field(default=200, ge=1, le=2000)
+    scan_silent_per_s: float = Field(default=SILENT_PER_S, gt=0, le=10_000)
+    ip_report_ports: list[Port] = list(listen.PORTS)
     connect_timeout_s: float = Field(default=2.0, gt=0, le=30)
     deadline_s: float = Field(default=10.0, gt=0, le=60)
     foreign_deadline_s: float = Field(default=30.0, gt=0, le=300)
@@ -252,6 +255,8 @@ scan = [{scan}]   # where miners may be found
 exclude = []               # addresses or networks never to touch
 rescan_s = 600             # how often to look for new and moved miners
 concurrency = 200          # devices polled at a time
+scan_silent_per_s = 150    # addresses without an answer a second: more would overflow the neighbour table
+ip_report_ports = [14235, 8888]  # UDP, where miners call when their "IP report" is pressed; [] for none
 connect_timeout_s = 2.0
 deadline_s = 10.0          # hard limit for one device; a hung one costs its own reading only
 foreign_deadline_s = 30.0  # the same for devices without a driver of our own: pyasic asks many things

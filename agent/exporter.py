@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import Any, NamedTuple
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from agent.readings import Failure, Reading
+from agent.readings import Failure
 from agent.spool import Spool
 from agent.sweep import Outcome
 
@@ -29,13 +30,36 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hashledger_agent_hashrate_hashes_per_second": ("Sum over devices that told a hashrate", ()),
     "hashledger_agent_power_watts": ("Sum over devices that told a power, by origin", ("origin",)),
     "hashledger_agent_spool_waiting_batches": ("Batches not yet confirmed by the collector", ()),
+    "hashledger_agent_spool_oldest_waiting_age_seconds": ("Age of the oldest unconfirmed batch", ()),
     "hashledger_agent_spool_bytes": ("Size of the spool on disk", ()),
     "hashledger_agent_broker_connected": ("1 while connected to the broker", ()),
     "hashledger_agent_unexpected_pool_devices": ("Devices with a pool that is not on the list", ()),
     "hashledger_agent_device_hashrate_hashes_per_second": ("Hashrate of a device", ("address", "model")),
     "hashledger_agent_device_power_watts": ("Power of a device", ("address", "model", "origin")),
     "hashledger_agent_device_chip_temperature_celsius": ("Hottest chip of a device", ("address", "model")),
+    "hashledger_agent_device_state": (
+        "1 for what a device's last poll brought: its state, or the kind of the failure",
+        ("address", "model", "result", "state"),
+    ),
+    "hashledger_agent_device_reading_age_seconds": (
+        "Time since a device was last read",
+        ("address", "model"),
+    ),
 }
+
+
+class Seen(NamedTuple):
+    """What the last poll of one address brought: little, so that a sweep's readings need not be kept."""
+
+    address: str
+    model: str  # as last read in full
+    result: str  # "reading", or the kind of the failure
+    state: str = ""
+    hashrate_hs: float | None = None
+    power_w: float | None = None
+    origin: str = ""
+    chip_temp_c: float | None = None
+    read_s: float | None = None  # monotonic, of its last reading
 
 
 @dataclass(slots=True)
@@ -44,10 +68,20 @@ class Snapshot:
 
     ended_s: float | None = None  # monotonic
     duration_s: float = 0.0
-    outcomes: list[Outcome] = field(default_factory=list)
-    models: dict[str, str] = field(default_factory=dict)  # address -> model, as last read in full
+    seen: list[Seen] = field(default_factory=list)
     connected: bool = False
     unexpected_pools: int = 0
+
+
+def seen(outcome: Outcome, model: str, now_s: float, before_s: float | None) -> Seen:
+    """A row for one outcome; `before_s` is when its address was last read before this."""
+    r = outcome.result
+    if isinstance(r, Failure):
+        return Seen(outcome.address, model, str(r.kind), read_s=before_s)
+    return Seen(
+        outcome.address, model, "reading", str(r.state), r.hashrate_hs, r.power_w, str(r.power_origin or ""),
+        max(r.chip_temps_c, default=None), now_s,
+    )  # fmt: skip
 
 
 class Exporter:
@@ -71,16 +105,13 @@ class Exporter:
             if path == "/metrics":
                 shown: Iterable[bytes] = metrics(environ, start)
                 return shown
-            trouble = {"/healthz": "", "/readyz": self.not_ready()}.get(path, "no such page")
-            status = (
-                "200 OK"
-                if not trouble
-                else "503 Service Unavailable"
-                if path == "/readyz"
-                else "404 Not Found"
-            )
+            status, text = "200 OK", "ok"
+            if path == "/readyz" and (text := self.not_ready() or "ok") != "ok":
+                status = "503 Service Unavailable"
+            elif path not in ("/healthz", "/readyz"):
+                status, text = "404 Not Found", "no such page"
             start(status, [("Content-Type", "text/plain; charset=utf-8")])
-            return [(trouble or "ok").encode() + b"\n"]
+            return [text.encode() + b"\n"]
 
         server = make_server(host, port, route, _Server, _Quiet)
         threading.Thread(target=server.serve_forever, name="exporter", daemon=True).start()
@@ -105,27 +136,27 @@ class Exporter:
             yield _gauge("hashledger_agent_sweep_duration_seconds", {(): snapshot.duration_s})
         depth = self._spool.depth()
         yield _gauge("hashledger_agent_spool_waiting_batches", {(): depth.waiting})
+        oldest_us = depth.oldest_waiting_us
+        age_s = 0.0 if oldest_us is None else max(0.0, time.time() - oldest_us / 1e6)
+        yield _gauge("hashledger_agent_spool_oldest_waiting_age_seconds", {(): age_s})
         yield _gauge("hashledger_agent_spool_bytes", {(): depth.size_bytes})
         yield _gauge("hashledger_agent_broker_connected", {(): float(snapshot.connected)})
         yield _gauge("hashledger_agent_unexpected_pool_devices", {(): snapshot.unexpected_pools})
-        yield from self._fleet([o.result for o in snapshot.outcomes])
+        yield from _fleet(snapshot.seen)
         if self._per_device:
-            yield from _devices(snapshot)
+            yield from _devices(snapshot.seen)
 
-    def _fleet(self, results: list[Reading | Failure]) -> Iterator[Metric]:
-        readings = [r for r in results if isinstance(r, Reading)]
-        counts: dict[tuple[str, ...], float] = {("reading",): len(readings)}
-        for failure in (r for r in results if isinstance(r, Failure)):
-            counts[(failure.kind,)] = counts.get((failure.kind,), 0) + 1
-        yield _gauge("hashledger_agent_devices", counts)
-        hashrates = [r.hashrate_hs for r in readings if r.hashrate_hs is not None]
-        if hashrates:
-            yield _gauge("hashledger_agent_hashrate_hashes_per_second", {(): sum(hashrates)})
-        power: dict[tuple[str, ...], float] = {}
-        for r in readings:
-            if r.power_w is not None and r.power_origin is not None:
-                power[(r.power_origin,)] = power.get((r.power_origin,), 0.0) + r.power_w
-        yield _gauge("hashledger_agent_power_watts", power)
+
+def _fleet(rows: Sequence[Seen]) -> Iterator[Metric]:
+    yield _gauge("hashledger_agent_devices", {(k,): n for k, n in Counter(r.result for r in rows).items()})
+    hashrates = [row.hashrate_hs for row in rows if row.hashrate_hs is not None]
+    if hashrates:
+        yield _gauge("hashledger_agent_hashrate_hashes_per_second", {(): sum(hashrates)})
+    power: dict[tuple[str, ...], float] = {}
+    for row in rows:
+        if row.power_w is not None:
+            power[(row.origin,)] = power.get((row.origin,), 0.0) + row.power_w
+    yield _gauge("hashledger_agent_power_watts", power)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -141,23 +172,24 @@ class _Quiet(WSGIRequestHandler):
         return
 
 
-def _devices(snapshot: Snapshot) -> Iterator[Metric]:
-    rows = [
-        (o.address, snapshot.models.get(o.address, ""), o.result)
-        for o in snapshot.outcomes
-        if isinstance(o.result, Reading)
-    ]
+def _devices(rows: Sequence[Seen]) -> Iterator[Metric]:
+    name, now_s = "hashledger_agent_device_", time.monotonic()
     yield _gauge(
-        "hashledger_agent_device_hashrate_hashes_per_second",
-        {(a, m): r.hashrate_hs for a, m, r in rows if r.hashrate_hs is not None},
+        f"{name}hashrate_hashes_per_second",
+        {(r.address, r.model): r.hashrate_hs for r in rows if r.hashrate_hs is not None},
     )
     yield _gauge(
-        "hashledger_agent_device_power_watts",
-        {(a, m, r.power_origin or ""): r.power_w for a, m, r in rows if r.power_w is not None},
+        f"{name}power_watts",
+        {(r.address, r.model, r.origin): r.power_w for r in rows if r.power_w is not None},
     )
     yield _gauge(
-        "hashledger_agent_device_chip_temperature_celsius",
-        {(a, m): max(r.chip_temps_c) for a, m, r in rows if r.chip_temps_c},
+        f"{name}chip_temperature_celsius",
+        {(r.address, r.model): r.chip_temp_c for r in rows if r.chip_temp_c is not None},
+    )
+    yield _gauge(f"{name}state", {(r.address, r.model, r.result, r.state): 1 for r in rows})
+    yield _gauge(
+        f"{name}reading_age_seconds",
+        {(r.address, r.model): now_s - r.read_s for r in rows if r.read_s is not None},
     )
 
 

@@ -57,6 +57,7 @@ class Depth:
     acked_seq: int
     kept: int
     size_bytes: int
+    oldest_waiting_us: int | None = None  # when the first batch that is not yet confirmed was stored
 
     @property
     def waiting(self) -> int:
@@ -146,8 +147,12 @@ class Spool:
             (first_seq,) = self._db.execute(
                 "SELECT coalesce(min(seq), ?) FROM batch", (last_seq + 1,)
             ).fetchone()
+            oldest = self._db.execute(
+                "SELECT stored_us FROM batch WHERE seq > ? ORDER BY seq LIMIT 1", (acked_seq,)
+            ).fetchone()
         size_bytes = sum(p.stat().st_size for p in (self._path, Path(f"{self._path}-wal")) if p.exists())
-        return Depth(last_seq, acked_seq, last_seq + 1 - first_seq, size_bytes)
+        oldest_us = oldest[0] if oldest else None
+        return Depth(last_seq, acked_seq, last_seq + 1 - first_seq, size_bytes, oldest_us)
 
 
 class _transaction:

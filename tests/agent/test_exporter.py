@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.exporter import METRICS, Exporter, Snapshot
+from agent.exporter import METRICS, Exporter, Seen, Snapshot, seen
 from agent.readings import Failure, FailureKind, Pool, PowerOrigin, Reading
 from agent.spool import Author, Spool
 from agent.sweep import Outcome
@@ -26,6 +26,11 @@ OUTCOMES = [
     Outcome("10.0.0.2", Reading(1, "antminer")),
     Outcome("10.0.0.3", Failure(1, FailureKind.TIMEOUT, "silent")),
 ]  # fmt: skip
+
+
+def rows() -> list[Seen]:
+    now_s = time.monotonic()
+    return [seen(o, "S19" if o.address == "10.0.0.1" else "", now_s - 5, now_s - 65) for o in OUTCOMES]
 
 
 @pytest.fixture
@@ -50,7 +55,7 @@ def get(url: str) -> tuple[int, str]:
 
 def test_metrics_tell_the_sweep_and_only_names_of_the_table(served: tuple[Exporter, str]) -> None:
     exporter, url = served
-    exporter.snapshot = Snapshot(time.monotonic(), 1.5, OUTCOMES, {"10.0.0.1": "S19"}, True, 2)
+    exporter.snapshot = Snapshot(time.monotonic(), 1.5, rows(), True, 2)
     status, text = get(f"{url}/metrics")
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert status == 200 and set(families) <= set(METRICS)
@@ -60,12 +65,18 @@ def test_metrics_tell_the_sweep_and_only_names_of_the_table(served: tuple[Export
     assert (power.value, power.labels["origin"]) == (3000.0, "psu_measured")
     (device,) = families["hashledger_agent_device_hashrate_hashes_per_second"].samples
     assert device.labels == {"address": "10.0.0.1", "model": "S19"}  # the one that told none has no series
+    states = {s.labels["address"]: s.labels for s in families["hashledger_agent_device_state"].samples}
+    assert states["10.0.0.2"]["state"] == "unknown" and states["10.0.0.3"]["result"] == "timeout"
+    ages = {
+        s.labels["address"]: s.value for s in families["hashledger_agent_device_reading_age_seconds"].samples
+    }
+    assert 5 <= ages["10.0.0.1"] < 60 < ages["10.0.0.3"]  # a failed poll does not make a reading younger
     assert families["hashledger_agent_unexpected_pool_devices"].samples[0].value == 2
 
 
 def test_no_payout_address_and_no_pool_user_is_shown(served: tuple[Exporter, str]) -> None:
     exporter, url = served
-    exporter.snapshot = Snapshot(time.monotonic(), 1.5, OUTCOMES)
+    exporter.snapshot = Snapshot(time.monotonic(), 1.5, rows())
     _, text = get(f"{url}/metrics")
     assert ADDRESS not in text and "p.example" not in text
 
