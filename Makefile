@@ -1,12 +1,13 @@
 # make demo   the main job on one machine, nothing else installed     make demo ARGS="--exit --miners 24"
 # make test   format, lint, types, walls, tests                       make test ARGS="-k spool"
 # make bench  speed and memory, side by side with what others use
+# make fuzz   what comes from a device's socket, mutated
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test bench check format clean
+.PHONY: demo test bench fuzz check format clean
 
 demo: $(VENV)/.all
 	$(BIN)/hashledger demo $(ARGS)
@@ -17,6 +18,10 @@ test: check
 # Side by side with pyasic and pyasic-rs, one core, into build/bench.json. Simulated web pages need port 80: root.
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+# More than 100,000 mutated replies through every driver; a short form is part of make test.
+fuzz: $(VENV)/.dev
+	HASHLEDGER_FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest --timeout 1800 tests/agent/miners/test_mutations.py $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

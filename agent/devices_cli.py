@@ -170,7 +170,7 @@ def _seen(spool: Path) -> Seen:
     for sweep in _sweeps(spool):
         told = [sweep.devices[at : at + 16] for at in range(0, len(sweep.devices), 16)]
         now = frozenset(told) if now is None else now
-        for device, delay_ms in zip(told, wire.values(sweep, "delay_ms").tolist(), strict=True):
+        for device, delay_ms in zip(told, wire.values(sweep, "delay_ms"), strict=True):
             last_us.setdefault(device, sweep.started_us + delay_ms * 1000)
     return Seen(last_us, now or frozenset())
 

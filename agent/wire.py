@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
+from array import array
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
-import numpy as np
 import zstandard
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -40,19 +40,20 @@ MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 ORIGINS = (None, "meter", "wall_measured", "psu_measured", "dc_output", "firmware_estimated", "nameplate")
 STATES = ("unknown", "mining", "idle", "sleeping", "starting", "overheat", "fault")
 
-# Column -> (integer type, steps per 1 of the reading's unit). mW and MH/s are finer than any device tells.
-COLUMNS: dict[str, tuple[str, float]] = {
-    "delay_ms": ("<i4", 1.0),  # observed_us - sweep's started_us, in ms
-    "hashrate_mhs": ("<i8", 1e-6),
-    "power_mw": ("<i4", 1e3),
-    "origin": ("<i1", 1.0),
-    "state": ("<i1", 1.0),
-    "uptime_s": ("<i4", 1.0),
-    "chip_temp_dc": ("<i2", 10.0),  # hottest chip, 0.1 degC
-    "fan_rpm": ("<i4", 1.0),  # slowest fan
-    "accepted": ("<i8", 1.0),
-    "rejected": ("<i8", 1.0),
+# Column -> (bytes of its integer, steps per 1 of the reading's unit); mW and MH/s: finer than devices tell.
+COLUMNS: dict[str, tuple[int, float]] = {
+    "delay_ms": (4, 1.0),  # observed_us - sweep's started_us, in ms
+    "hashrate_mhs": (8, 1e-6),
+    "power_mw": (4, 1e3),
+    "origin": (1, 1.0),
+    "state": (1, 1.0),
+    "uptime_s": (4, 1.0),
+    "chip_temp_dc": (2, 10.0),  # hottest chip, 0.1 degC
+    "fan_rpm": (4, 1.0),  # slowest fan
+    "accepted": (8, 1.0),
+    "rejected": (8, 1.0),
 }
+_TYPECODES = {array(code).itemsize: code for code in "bhiq"}
 
 
 class WireError(ValueError):
@@ -213,27 +214,33 @@ def _check_sweep(sweep: Sweep) -> None:
     count, rest = divmod(len(sweep.devices), 16)
     if rest:
         raise WireError("sweep: devices is not a multiple of 16 bytes")
-    for name, (kind, _) in COLUMNS.items():
-        if len(sweep.columns.get(name, b"")) != count * np.dtype(kind).itemsize:
-            raise WireError(f"sweep: column {name} does not hold {count} values of {kind}")
+    for name, (width, _) in COLUMNS.items():
+        if len(sweep.columns.get(name, b"")) != count * width:
+            raise WireError(f"sweep: column {name} does not hold {count} values of {width} bytes")
 
 
 def column(name: str, values: Sequence[float | int | None]) -> bytes:
     """One column's bytes from values in the reading's own units; None, or what cannot fit, is 'not read'."""
-    kind, scale = COLUMNS[name]
-    info = np.iinfo(kind)
-    scaled = [info.min if v is None or not abs(v * scale) < info.max else round(v * scale) for v in values]
-    return np.array(scaled, dtype=kind).tobytes()
+    width, scale = COLUMNS[name]
+    unread, limit = missing(name), -missing(name) - 1
+    scaled = [unread if v is None or not abs(v * scale) < limit else round(v * scale) for v in values]
+    cells = array(_TYPECODES[width], scaled)
+    if sys.byteorder == "big":
+        cells.byteswap()
+    return cells.tobytes()
 
 
-def values(sweep: Sweep, name: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """One column of a sweep as int64 in the wire's scaled unit; `missing(name)` marks what was not read."""
-    return np.frombuffer(sweep.columns[name], dtype=COLUMNS[name][0]).astype(np.int64)
+def values(sweep: Sweep, name: str) -> list[int]:
+    """One column of a sweep in the wire's scaled unit; `missing(name)` marks what was not read."""
+    cells = array(_TYPECODES[COLUMNS[name][0]], sweep.columns[name])
+    if sys.byteorder == "big":
+        cells.byteswap()
+    return cells.tolist()
 
 
 def missing(name: str) -> int:
-    """The integer that means 'not read' in a column."""
-    return int(np.iinfo(COLUMNS[name][0]).min)
+    """The integer that means 'not read' in a column: the least of its type."""
+    return int(-(1 << (8 * COLUMNS[name][0] - 1)))
 
 
 def seal(envelope: Envelope, key: Ed25519PrivateKey) -> tuple[bytes, bytes]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent import app, config, keys, scan
 from agent.readings import DeviceError, Reading
-from agent.sweep import Poll, Target
+from agent.sweep import Outcome, Poll, Target
 from agent.transports import loop
 from bench import child
 
@@ -49,14 +49,15 @@ async def serve(settings: dict[str, Any]) -> None:
                         told["found"] = await _scan(agent, poll, asked["hosts"])
                 else:
                     with child.measured() as told:
-                        outcomes = await agent.sweep_once(poll)
-                        told["readings"] = sum(isinstance(o.result, Reading) for o in outcomes)
-                        told["hashrates"] = sum(
-                            isinstance(o.result, Reading) and o.result.hashrate_hs is not None
-                            for o in outcomes
-                        )
+                        told |= _counts(await agent.sweep_once(poll))
                 child.tell(told)
         agent.spool.close()
+
+
+def _counts(outcomes: list[Outcome]) -> dict[str, int]:
+    """What a sweep read; the agent keeps no outcomes, so neither does the measurement."""
+    readings = [o.result for o in outcomes if isinstance(o.result, Reading)]
+    return {"readings": len(readings), "hashrates": sum(r.hashrate_hs is not None for r in readings)}
 
 
 async def _scan(agent: app.Agent, poll: Poll, hosts: list[str]) -> int:

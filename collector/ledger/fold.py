@@ -152,7 +152,7 @@ class Fold:
         return device
 
     def _sweep(self, batch: Batch, sweep: Sweep) -> int:
-        delays_ms = wire.values(sweep, "delay_ms").tolist()
+        delays_ms = wire.values(sweep, "delay_ms")
         times = [sweep.started_us + delay_ms * 1000 for delay_ms in delays_ms]
         known = wire.missing("delay_ms") not in delays_ms
         if times and not (known and batch.possible(min(times)) and batch.possible(max(times))):
@@ -162,7 +162,7 @@ class Fold:
         raws = [sweep.devices[i : i + 16] for i in range(0, len(sweep.devices), 16)]
         columns = ("power_mw", "origin", "uptime_s", "hashrate_mhs", "state")
         for raw, at_us, power_mw, origin, uptime_s, hashrate_mhs, state in zip(
-            raws, times, *(wire.values(sweep, name).tolist() for name in columns), strict=True
+            raws, times, *(wire.values(sweep, name) for name in columns), strict=True
         ):
             device = self._device(batch, raw, at_us)
             if device is None:  # never: the wire's check has made every id 16 bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +16,9 @@ from agent.miners import antminer, avalon, axeos, braiins, epic, luxos, vnish, w
 from agent.miners.fields import EXPECTED
 from agent.readings import DeviceError, Reading, State
 from agent.transports.cgminer import Json, checked, parse
+
+# Mutated replies a family and test; `make fuzz` sets more.
+EXAMPLES = int(os.environ.get("HASHLEDGER_FUZZ_EXAMPLES", "150"))
 
 POOLS = {
     "STATUS": [{"STATUS": "S"}],
@@ -251,7 +255,7 @@ def paths(node: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("family", REPLIES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data())
 def test_mutated_bytes_never_raise_anything_else(family: str, data: st.DataObject) -> None:
     replies = raw_replies(family)
@@ -267,7 +271,7 @@ def test_mutated_bytes_never_raise_anything_else(family: str, data: st.DataObjec
 
 
 @pytest.mark.parametrize("family", REPLIES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data())
 def test_a_weird_value_in_one_field_is_a_problem_of_that_field(family: str, data: st.DataObject) -> None:
     replies: dict[str, Any] = json.loads(json.dumps(REPLIES[family][1]))

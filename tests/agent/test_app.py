@@ -1,0 +1,139 @@
+"""The running agent against the simulated farm: scan, sweep, spool, restart, and a miner that calls."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent import config, keys, wire
+from agent.app import SPOOL_FILE, author
+from agent.clock import now_us
+from agent.simulator.farm import Farm
+from agent.simulator.plan import plan
+from agent.simulator.serve import serve
+from agent.spool import Spool
+from demo.processes import free_ports
+
+FARM = Farm(plan(5, 6, "2026-09"))
+NETWORK = FARM.plan.site("ru").network
+LIMIT_S = 30.0
+
+
+@contextmanager
+def farm_up(ports: tuple[int, int]) -> Iterator[None]:
+    """The farm, listening, in a thread of its own."""
+    ready, loop, stop = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
+
+    async def live() -> None:
+        async with await serve(FARM, now_us, cgminer_port=ports[0], http_port=ports[1]):
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(live(),))
+    thread.start()
+    assert ready.wait(LIMIT_S)
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def ports() -> tuple[int, int]:
+    cgminer, http = free_ports(2)
+    return cgminer, http
+
+
+def configured(folder: Path, ports: tuple[int, int], scan: str, *more: str) -> Path:
+    """An agent's configuration whose broker is not there: what it reads stays in the spool."""
+    broker, exporter = free_ports(2)
+    path = folder / "agent.toml"
+    path.write_text(
+        f'[agent]\norg = "o"\nsite = "s"\ninterval_s = 1\nsynthetic = true\n'
+        f'[network]\nscan = ["{scan}"]\ncgminer_port = {ports[0]}\nhttp_port = {ports[1]}\n'
+        + "\n".join(more)
+        + f'\n[mqtt]\nhost = "127.0.0.1"\nport = {broker}\n[exporter]\nport = {exporter}\n'
+    )
+    keys.create(config.load(path).agent.state_dir)
+    return path
+
+
+def run(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hashledger", "agent", "run", "--config", str(path), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+
+
+def spooled(path: Path) -> list[wire.Packet]:
+    loaded = config.load(path)
+    spool = Spool(loaded.agent.state_dir / SPOOL_FILE, author(loaded))
+    packets = [wire.open_packet(packet) for _, packet in spool.packets(1, 1000)]
+    spool.close()
+    return packets
+
+
+def inventories(path: Path) -> list[wire.Inventory]:
+    return [r for packet in spooled(path) for r in packet.records if isinstance(r, wire.Inventory)]
+
+
+def test_what_is_read_is_in_the_spool_signed_though_no_broker_is_there(
+    tmp_path: Path, ports: tuple[int, int]
+) -> None:
+    path = configured(tmp_path, ports, NETWORK)
+    with farm_up(ports):
+        result = run(path, "--sweeps", "2")
+    assert result.returncode == 0, result.stderr
+    there = [FARM.device_at("ru", a, now_us()) for a in FARM.addresses("ru", now_us())]
+    assert {i.serial or i.mac for i in inventories(path)} == {device.key for device in there if device}
+    sweeps = [r for packet in spooled(path) for r in packet.records if isinstance(r, wire.Sweep)]
+    assert [len(sweep.devices) // 16 for sweep in sweeps] == [len(there)] * 2
+    assert all(packet.envelope.synthetic for packet in spooled(path))
+
+
+def test_a_restart_keeps_the_identities_and_the_chain(tmp_path: Path, ports: tuple[int, int]) -> None:
+    path = configured(tmp_path, ports, NETWORK)
+    with farm_up(ports):
+        for _ in range(2):
+            assert run(path, "--sweeps", "1").returncode == 0
+    packets = spooled(path)
+    assert [packet.envelope.seq for packet in packets] == list(range(1, len(packets) + 1))
+    assert len({packet.envelope.session for packet in packets}) == 2
+    told = inventories(path)  # each device once a session, under the same identity
+    assert len(told) == 2 * len({inventory.device for inventory in told}) > 0
+
+
+def test_a_miner_that_calls_is_looked_at_before_the_next_scan(tmp_path: Path, ports: tuple[int, int]) -> None:
+    """The "IP report" button: a datagram from an address of the configured networks."""
+    (udp,) = free_ports(1)
+    caller = FARM.addresses("ir", now_us())[0]
+    path = configured(tmp_path, ports, f"{caller}/32", f"ip_report_ports = [{udp}]", "rescan_s = 3600")
+    command = [sys.executable, "-m", "hashledger", "agent", "run", "--config", str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert "0 new among 1" in process.stdout.readline()  # nobody is there yet
+        with farm_up(ports), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as call:
+            call.bind((caller, 0))
+            for _ in range(int(LIMIT_S)):  # a line a second
+                call.sendto(f"{caller},02:00:00:00:00:01".encode(), ("127.0.0.1", udp))
+                if "1 read" in process.stdout.readline():
+                    break
+            else:
+                pytest.fail("the caller was never read")
+            port = config.load(path).exporter.port
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as reply:
+                assert reply.status == 200
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
