@@ -68,9 +68,9 @@ def test_acl_speaks_of_the_topics_of_the_wire() -> None:
     granted = {tuple(w[1:]) for w in directives(DEPLOY / "mosquitto" / "acl") if w[0] == "topic"}
     assert granted == {
         *(("read", wire.topic(ours.org, "+", "+", leaf)) for leaf in ("batch", "status")),
-        ("write", wire.topic(ours.org, "+", "+", "ack")),
+        *(("write", wire.topic(ours.org, "+", "+", leaf)) for leaf in ("ack", "register")),
         *(("write", wire.topic(ours.org, ours.site, ours.name, leaf)) for leaf in ("batch", "status")),
-        ("read", wire.topic(ours.org, ours.site, ours.name, "ack")),
+        *(("read", wire.topic(ours.org, ours.site, ours.name, leaf)) for leaf in ("ack", "register")),
     }
 
 
