@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from agent import app, capture, config, keys, raw, scan, top
+from agent import app, capture, config, devices_cli, keys, raw, scan, top
 from agent.config import Config, ConfigError
 from agent.readings import DeviceError, Reading
 from agent.redact import RedactionError
@@ -245,7 +245,8 @@ def run(path: Path, interval_s: int | None, sweeps: int | None) -> None:
     loop.run(app.Agent(loaded, report=click.echo).run(sweeps))
 
 
-agent.add_command(simulate)
+for _command in (devices_cli.devices, devices_cli.bind, devices_cli.split, simulate):
+    agent.add_command(_command)
 
 
 def as_document(reading: Reading) -> dict[str, object]:
