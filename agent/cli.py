@@ -297,7 +297,7 @@ async def _probe(settings: Config, address: str) -> Reading:
 def _found_table(found: list[tuple[str, Reading]]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for name in ("address", "model", "TH/s", "W", "origin", "serial or MAC", "state"):
-        table.add_column(name, no_wrap=name in ("address", "serial or MAC"))
+        table.add_column(name, no_wrap=name in ("address", "serial or MAC", "state"), overflow="fold")
     for host, r in found:
         hashrate = "-" if r.hashrate_hs is None else f"{r.hashrate_hs / 1e12:.2f}"
         power = "-" if r.power_w is None else f"{r.power_w:.0f}"

@@ -217,15 +217,14 @@ def _document(roster: Roster, seen: Seen, inventory: Inventory) -> dict[str, obj
 
 def _table(roster: Roster, seen: Seen, rows: list[Inventory]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for name in ("device", "serial", "MAC", "model", "address", "last seen (UTC)", "boards", "doubts"):
-        table.add_column(name, no_wrap=name not in ("model", "boards"))
+    for name in ("device", "serial or MAC", "model", "address", "seen (UTC)", "doubts"):
+        table.add_column(name, no_wrap=name != "model")
     for one in rows:
         doubts = len(_doubts_of(roster, one.device))
         last_us = seen.last_us.get(one.device)
         table.add_row(
-            _short(one.device), one.serial or "-", one.mac or "-", one.model or "-", one.address or "-",
-            "-" if last_us is None else _time(last_us), str(len(one.board_serials) or "-"),
-            str(doubts or ""),
+            _short(one.device), one.serial or one.mac or "-", one.model or "-", one.address or "-",
+            "-" if last_us is None else _time(last_us)[5:16], str(doubts or ""),
         )  # fmt: skip
     return table
 
