@@ -29,12 +29,12 @@ def test_a_bound_device_is_the_other_with_all_its_keys(tmp_path: Path) -> None:
     old, _ = one_sweep(roster, a=reading("S1", M1))
     new, _ = one_sweep(roster, a=reading("S2", M2, 2))
     path = tmp_path / "decisions.json"
-    decisions.append(path, Bind(3, old["a"], new["a"], "Ann: board swapped"))
+    decisions.append(path, Bind(3, old["a"], new["a"], "shift lead: board swapped"))
     records = [*Watch(path).take_up(roster, 4)]
     assert kinds(records) == ["device_bound", "device_replaced"]
     bound = event(records, "device_bound")
     assert (bound.device, bound.detail["other"]) == (old["a"], new["a"].hex())
-    assert bound.detail["reason"] == "Ann: board swapped"
+    assert bound.detail["reason"] == "shift lead: board swapped"
     assert event(records, "device_replaced").device == new["a"]  # its time in the ledger ends here
     assert [(i.device, i.serial, i.address) for i in inventories(records)] == [(old["a"], "S2", "a")]
     identity.save(roster, tmp_path / "devices.json")
@@ -55,7 +55,7 @@ def test_a_split_device_stays_split_and_the_old_one_gets_back_what_it_bore_befor
     roster = Roster()
     old, _ = one_sweep(roster, a=reading("S1", M1, boards=BOARDS_A))
     one_sweep(roster, a=reading("S2", M2, 2, boards=BOARDS_A))  # taken for a swapped control board
-    decision = split_of(roster.get(old["a"]), 3, "Ann: all boards moved over")
+    decision = split_of(roster.get(old["a"]), 3, "shift lead: all boards moved over")
     path = tmp_path / "decisions.json"
     decisions.append(path, decision)
     records = [*Watch(path).take_up(roster, 4)]
@@ -164,7 +164,7 @@ def test_devices_lists_who_is_known_and_what_is_in_doubt(here: Path) -> None:
 def test_bind_and_split_write_decisions_for_the_agent(here: Path) -> None:
     result = run(devices_cli.bind, "S1", "10.1.0.2", "--reason", "the operator: new serial by new firmware")
     assert result.exit_code == 0, result.output
-    result = run(devices_cli.split, "10.1.0.1", "--reason", "Ann: another unit")
+    result = run(devices_cli.split, "10.1.0.1", "--reason", "shift lead: another unit")
     assert result.exit_code == 0, result.output
     first, second = decisions.load(here / "agent-state" / decisions.DECISIONS_FILE)
     roster = identity.load(here / "agent-state" / ROSTER_FILE)
