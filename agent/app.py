@@ -63,6 +63,27 @@ async def drivers(config: Config) -> AsyncIterator[Poll]:
         yield poll
 
 
+def _silent(_host: str, _result: Reading | DeviceError | None) -> None:
+    """A scan in the background shows no progress."""
+
+
+async def discover(
+    config: Config, hosts: Sequence[str], poll: Poll, progress: scan.Progress = _silent
+) -> dict[str, Reading]:
+    """The miners among `hosts`, by the configuration's ports and bounds."""
+    net = config.network
+    return await scan.scan(
+        hosts,
+        (net.cgminer_port, net.http_port),
+        poll,
+        concurrency=net.concurrency,
+        connect_timeout_s=net.connect_timeout_s,
+        deadline_s=net.longest_deadline_s,
+        progress=progress,
+        silent_per_s=net.scan_silent_per_s,
+    )
+
+
 class Agent:
     """The running agent: what it polls, what it knows, and where that goes."""
 
@@ -213,16 +234,7 @@ class Agent:
         net = self.config.network
         wanted = scan.addresses(net.scan, net.exclude) if only is None else only
         hosts = [host for host in wanted if host not in self.targets]
-        found = await scan.scan(
-            hosts,
-            (net.cgminer_port, net.http_port),
-            poll,
-            concurrency=net.concurrency,
-            connect_timeout_s=net.connect_timeout_s,
-            deadline_s=net.longest_deadline_s,
-            progress=_silent,
-            silent_per_s=net.scan_silent_per_s,
-        )
+        found = await discover(self.config, hosts, poll)
         for host, reading in found.items():
             self.targets[host] = Target(host, reading.family)
         if found or not self.targets:
@@ -231,10 +243,6 @@ class Agent:
     def _append(self, records: list[Record]) -> None:
         self.spool.append(records, clock.now_us())
         self.publisher.wake()
-
-
-def _silent(_host: str, _result: Reading | DeviceError | None) -> None:
-    """A background scan shows no progress."""
 
 
 async def _until(stop: asyncio.Event, work: Awaitable[object]) -> None:

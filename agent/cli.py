@@ -266,21 +266,9 @@ def as_document(reading: Reading) -> dict[str, object]:
     return document
 
 
-async def _scan(
-    settings: Config, hosts: list[str], progress: Callable[[str, Reading | DeviceError | None], None]
-) -> dict[str, Reading]:
-    net = settings.network
+async def _scan(settings: Config, hosts: list[str], progress: scan.Progress) -> dict[str, Reading]:
     async with app.drivers(settings) as poll:
-        return await scan.scan(
-            hosts,
-            (net.cgminer_port, net.http_port),
-            poll,
-            concurrency=net.concurrency,
-            connect_timeout_s=net.connect_timeout_s,
-            deadline_s=net.longest_deadline_s,
-            progress=progress,
-            silent_per_s=net.scan_silent_per_s,
-        )
+        return await app.discover(settings, hosts, poll, progress)
 
 
 def _show_raw(answer: raw.Answer) -> None:

@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from agent import app, config, keys, scan
-from agent.readings import DeviceError, Reading
-from agent.sweep import Outcome, Poll, Target
+from agent import app, config, keys
+from agent.readings import Reading
+from agent.sweep import Outcome, Target
 from agent.transports import loop
 from bench import child
 
@@ -46,7 +46,7 @@ async def serve(settings: dict[str, Any]) -> None:
             async for asked in child.requests():
                 if asked["do"] == "scan":
                     with child.measured() as told:
-                        told["found"] = await _scan(agent, poll, asked["hosts"])
+                        told["found"] = len(await app.discover(loaded, asked["hosts"], poll))
                 else:
                     with child.measured() as told:
                         told |= _counts(await agent.sweep_once(poll))
@@ -58,25 +58,6 @@ def _counts(outcomes: list[Outcome]) -> dict[str, int]:
     """What a sweep read; the agent keeps no outcomes, so neither does the measurement."""
     readings = [o.result for o in outcomes if isinstance(o.result, Reading)]
     return {"readings": len(readings), "hashrates": sum(r.hashrate_hs is not None for r in readings)}
-
-
-async def _scan(agent: app.Agent, poll: Poll, hosts: list[str]) -> int:
-    """Families found, as an agent that starts finds them."""
-    net = agent.config.network
-
-    def silent(_host: str, _result: Reading | DeviceError | None) -> None:
-        """No progress is shown."""
-
-    found = await scan.scan(
-        hosts,
-        (net.cgminer_port, net.http_port),
-        poll,
-        concurrency=net.concurrency,
-        connect_timeout_s=net.connect_timeout_s,
-        deadline_s=net.longest_deadline_s,
-        progress=silent,
-    )
-    return len(found)
 
 
 if __name__ == "__main__":

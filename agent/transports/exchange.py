@@ -11,6 +11,7 @@ import asyncio
 import errno
 import os
 import socket
+from abc import ABC, abstractmethod
 from typing import Any
 
 from agent.readings import DeviceError, ProtocolError, Unreachable
@@ -20,7 +21,7 @@ from agent.transports.network import Network
 CHUNK_BYTES = 16 * 1024
 
 
-class Exchange:
+class Exchange(ABC):
     """Connects (unless a connected socket is given), sends the request, collects until a subclass settles.
 
     The address is an IPv4 literal: a name would be looked up in the loop's thread.
@@ -76,17 +77,17 @@ class Exchange:
             self.loop.remove_reader(self.fd)
             self.leave()
 
+    @abstractmethod
     def take(self, data: bytes) -> None:
         """The next piece is already in `received`: settle if the reply is whole."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self, cause: str) -> None:
         """The peer has closed (no cause) or broken the connection: settle or fail."""
-        raise NotImplementedError
 
+    @abstractmethod
     def late(self) -> None:
         """The time for the reply is over: settle or fail."""
-        raise NotImplementedError
 
     def leave(self) -> None:
         """The exchange is over: let the socket go."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import socket
 import subprocess
@@ -14,9 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from agent import config, keys, wire
 from agent.app import SPOOL_FILE, author
+from agent.cli import agent
 from agent.clock import now_us
 from agent.simulator.farm import Farm
 from agent.simulator.plan import plan
@@ -137,3 +140,29 @@ def test_a_miner_that_calls_is_looked_at_before_the_next_scan(tmp_path: Path, po
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
+
+
+def test_what_an_operator_types_against_a_living_farm(
+    tmp_path: Path, ports: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    there = {a: FARM.device_at("ru", a, now_us()) for a in FARM.addresses("ru", now_us())}
+    address, device = next((a, d) for a, d in there.items() if d and d.serial)
+    moved = ("--cgminer-port", str(ports[0]), "--http-port", str(ports[1]))
+
+    def typed(*arguments: str) -> Result:
+        result = CliRunner().invoke(agent, [*arguments, *moved])
+        assert result.exit_code == 0, result.output
+        return result
+
+    with farm_up(ports):
+        found = [json.loads(line) for line in typed("scan", NETWORK, "--json").stdout.splitlines()]
+        assert [one["address"] for one in found] == list(there)
+        assert '"SUMMARY"' in typed("probe", address, "--raw").output
+        assert device.serial in typed("probe", address).output
+        typed("capture", address, "--out", "out")
+    (capture,) = (path.parent for path in (tmp_path / "out").rglob("device.toml"))
+    assert len(list(capture.iterdir())) > 3
+    for path in capture.iterdir():
+        text = path.read_text(encoding="utf-8").lower()
+        assert device.mac not in text and (device.serial or "").lower() not in text, path.name
