@@ -63,7 +63,9 @@ def measure(names: tuple[str, ...], sizes: Sizes, failed: Callable[[str, Refused
 
 def table(found: list[Row]) -> Table:
     """What a person reads."""
-    shown = Table("name", "unit", title="ours beside the peers (ratio: how many times better we are)")
+    shown = Table(title="ours beside the peers (ratio: how many times better we are)")
+    for column in ("name", "unit"):
+        shown.add_column(column, no_wrap=column == "name")
     for column in ("ours", *PEERS, *(f"ratio to {peer}" for peer in PEERS)):
         shown.add_column(column, justify="right")
     for row in found:
