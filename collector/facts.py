@@ -127,10 +127,10 @@ class _View:
 
     def peak(self) -> tuple[int, int] | None:
         """(Wh, start) of the site's largest half-hour, the first of equals."""
-        c = schema.interval.c
-        total = func.sum(c.energy_low_wh).label("energy_wh")
+        c = schema.energy.c
+        total = func.sum(c.energy_wh).label("energy_wh")
         query = select(c.start_us, total).group_by(c.start_us).order_by(total.desc(), c.start_us).limit(1)
-        row = self._of_period(schema.interval, "start_us", query).first()
+        row = self._of_period(schema.energy, "start_us", query).first()
         return None if row is None else (int(row.energy_wh), row.start_us)
 
     def receipts(self) -> tuple[list[Receipt], bool]:
@@ -206,14 +206,15 @@ def _devices(
             notes.append(
                 f"device {row.serial or row.device}: no reading since {since} ({row.cause or 'no reading'})"
             )
+        by_origin_wh = energies.get(row.device, {})
         found.append(
             DeviceFacts(
                 device=row.device, serial=row.serial, mac=row.mac, make=row.make, model=row.model,
                 firmware=row.firmware, algorithm=row.algorithm,
                 nameplate_hs=row.nameplate_hs, nameplate_w=row.nameplate_w,
                 first_seen_us=row.first_seen_us, last_seen_us=row.last_seen_us,
-                energy_wh=low_wh, energy_low_wh=low_wh, energy_high_wh=high_wh,
-                energy_by_origin_wh=energies.get(row.device, {}),
+                energy_wh=sum(by_origin_wh.values()), energy_low_wh=low_wh, energy_high_wh=high_wh,
+                energy_by_origin_wh=by_origin_wh,
                 covered_s=covered_us // _S, gap_s=gap_us // _S,
                 declared=_declared(row, by_key),
             )

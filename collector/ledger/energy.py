@@ -24,6 +24,11 @@ UPTIME_SLACK_US = 5_000_000
 # Dated 2026-11. A device draws up to a tenth more than its nameplate or than any sample of it: start-up and
 # cold supplies, firmware that tunes upwards, sampling that misses peaks.
 RATED_MARGIN_PERCENT = 110
+# Dated 2026-11. Between two polls in which power changed by more than a quarter a device was switched (to
+# sleep, on, another mode), and nobody saw when: the trapezoid stays the best guess, but certain is only
+# that it drew no less than the lower and no more than the higher reading all the time.
+STEP_PERCENT = 25
+
 # Nothing known of the device: more than the largest hydro-cooled miner on the market draws (some 13 kW).
 RATED_UNKNOWN_MW = 15_000_000
 
@@ -154,6 +159,8 @@ class Integral:
         total = self.totals.setdefault(origin, [0, 0])
         passed_us = end_us - start_us
         slope_mw = power1_mw - power0_mw
+        least_mw, most_mw = sorted((power0_mw, power1_mw))
+        stepped = (most_mw - least_mw) * 100 > most_mw * STEP_PERCENT
         at_us, done = start_us, 0
         while at_us < end_us:
             row = self._row_at(at_us)
@@ -166,8 +173,12 @@ class Integral:
             part = row.by_origin.setdefault(origin, [0, 0])
             part[0] += energy_wh
             part[1] += until_us - at_us
-            row.low_wh += energy_wh
-            row.high_wh += energy_wh
+            low_wh = high_wh = energy_wh
+            if stepped:  # whole Wh outwards, without a carry: steps are few
+                low_wh = min(energy_wh, 2 * least_mw * (until_us - at_us) // HALF_MW_US_PER_WH)
+                high_wh = max(energy_wh, bound_wh(most_mw, until_us - at_us))
+            row.low_wh += low_wh
+            row.high_wh += high_wh
             at_us, done = until_us, reached
 
     def _gap(self, start_us: int, end_us: int, off: tuple[int, int] | None) -> None:

@@ -94,9 +94,8 @@ def test_bounds_are_no_wider_than_the_gaps_can_explain(made: Path) -> None:
     """The high bound is at most rated power through every gap second, with its stated margin."""
     for serial, device in read(made, "summary.json")["devices"].items():
         wide_wh = device["energy_high_wh"] - device["energy_low_wh"]
-        assert wide_wh <= device["gap_s"] / 3600 * 5000 + 2, serial
-        if device["gap_s"] == 0:
-            assert wide_wh <= 2, serial
+        # Beside the gaps: falling asleep and waking, each within a minute that nobody saw.
+        assert wide_wh <= device["gap_s"] / 3600 * 5000 + 2 * 5000 / 60 + 2, serial
 
 
 def test_every_coin_entry_is_exact(made: Path) -> None:
