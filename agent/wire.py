@@ -6,10 +6,16 @@ Topics (QoS 1; MQTT 3.1.1 and 5):
     hashledger/v1/{org}/{site}/{agent}/ack      retained       from the collector: committed up to `seq`
     hashledger/v1/{org}/{site}/{agent}/register retained       from the collector: the site's devices, for a
                                                                box that has lost its own (`encode_register`)
+    hashledger/v1/{org}/{site}/{agent}/renew, .../certificate  see wire_enrol.py
 
 A packet is `MAGIC | signature (64) | envelope`. The envelope is msgpack and is what is signed (Ed25519) and
 what is hashed (SHA-256); the next envelope carries that hash as `prev`, so that a batch can be neither
 changed, dropped nor inserted without breaking the chain. `seq` starts at 1 and is gapless, over restarts too.
+
+What comes from the collector is `WORD | signature (64) | body`, signed with the collector's key over
+`topic NUL body`: a word said to one agent, or under one leaf, is worth nothing under another topic. An old
+word of the same topic stays genuine. An old ack costs the agent a window sent again, and `publish.py` bounds
+how often; an old register gives a box that knows no device fewer identities than it could have had.
 
 The payload is zstd over msgpack: a list of records. A sweep holds its readings as columns of scaled
 little-endian integers: they compress to some 25 bytes a reading and decode without a Python loop. The least
@@ -31,6 +37,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 VERSION = 1
 MAGIC = b"HLB1"
+WORD = b"HLW1"
 SIGNATURE_BYTES = 64
 GENESIS = bytes(32)  # `prev` of the first batch of a chain
 # The largest payload a collector will unpack: 10,000 devices x 60 sweeps take some 40 MiB; more is an attack.
@@ -268,8 +275,12 @@ def open_packet(packet: bytes) -> Packet:
 
 def verify(packet: Packet, public_key: bytes) -> bool:
     """True if the packet was signed with the private half of `public_key` (32 bytes)."""
+    return _is_signed(public_key, packet.signature, packet.signed)
+
+
+def _is_signed(public_key: bytes, signature: bytes, text: bytes) -> bool:
     try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(packet.signature, packet.signed)
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, text)
     except InvalidSignature:
         return False
     return True
@@ -290,12 +301,29 @@ def decode_ack(message: bytes) -> Ack:
     return ack
 
 
-def encode_register(devices: Sequence[Inventory]) -> bytes:
-    """A site's devices as the collector knows them.
+def sign_word(topic: str, body: bytes, key: Ed25519PrivateKey) -> bytes:
+    """A message of the collector's, bound to its topic and signed."""
+    return WORD + key.sign(topic.encode() + b"\0" + body) + body
 
-    Unsigned for now: its integrity is the broker's (only the collector may write the topic), until the
-    collector has a key of its own. It gives identities to an agent that has none, and nothing else.
+
+def open_word(topic: str, message: bytes, public_key: bytes | None) -> bytes:
+    """The body of the collector's message; WireError if it was not signed for this topic with its key.
+
+    Without `public_key` (one machine, loopback) the signature is not looked at, and may be absent.
     """
+    head = len(WORD) + SIGNATURE_BYTES
+    signed = message[: len(WORD)] == WORD and len(message) >= head
+    if public_key is not None:
+        if not signed:
+            raise WireError("not signed by the collector")
+        signature, text = message[len(WORD) : head], topic.encode() + b"\0" + message[head:]
+        if not _is_signed(public_key, signature, text):
+            raise WireError("not signed with the collector's key for this topic")
+    return message[head:] if signed else message
+
+
+def encode_register(devices: Sequence[Inventory]) -> bytes:
+    """A site's devices as the collector knows them: identities for an agent that has none, nothing else."""
     return pack(devices)
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from collector import broker, config, imports, journal
+from collector import broker, ca, config, imports, journal, private
 from collector.config import Config, ConfigError
+from collector.desk import Desk, keys
 from collector.export import prometheus
 from collector.facts import period_facts
 from collector.ingest import Inbox, Ingest
@@ -23,6 +24,7 @@ from collector.ledger import tables
 from collector.link import Link
 from collector.overview import overview
 from collector.register import Register
+from collector.roll import load as load_roll
 from collector.store import Store, StoreError, schema, sqlite_url, upsert
 from reporting.facts import PeriodFacts
 
@@ -75,16 +77,19 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         stack.callback(store.close)
         imports.replay(store, settings.org, settings.statements_dir)
         fold = tables.catch_up(store, settings.org, settings.journal_dir)
-        keys = {(settings.org, site, agent): key for (site, agent), key in settings.agents.items()}
-        ingest = Ingest(store, book, fold, keys)
+        agents = keys(settings, load_roll(settings.state_dir))
+        ingest = Ingest(store, book, fold, agents)
         inbox = Inbox()
-        register = Register(store, settings.org, keys)
+        register = Register(store, settings.org, agents)
+        desk = Desk(settings, open_authority(settings), say)
+        desk.renewed(now_us())
         link = Link(
-            settings.mqtt, settings.org, inbox, ingest.counters, lambda: ingest.acks() + register.messages()
-        )
+            settings.mqtt, settings.org, inbox, ingest.counters,
+            lambda: ingest.acks() + register.messages(), private.collector_key(settings.state_dir), desk,
+        )  # fmt: skip
         failure: list[BaseException] = []
         worker = threading.Thread(
-            target=_work, args=(inbox, ingest, register, link, stop, failure), name="ingest"
+            target=_work, args=(inbox, ingest, register, desk, link, stop, failure), name="ingest"
         )
 
         def scrape() -> Iterable[prometheus.Sample]:
@@ -117,6 +122,13 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         raise CollectorError(f"ingest stopped: {type(failure[0]).__name__}: {failure[0]}") from failure[0]
 
 
+def open_authority(settings: Config) -> ca.Authority | None:
+    """The farm's certificate authority, if `broker-config` has made one."""
+    if not (settings.ca_dir / ca.CERTIFICATE_FILE).exists():
+        return None
+    return ca.open_authority(settings.ca_dir, settings.org, ca.instant(now_us()))
+
+
 def _start_broker(settings: Config, stack: ExitStack) -> subprocess.Popen[bytes] | None:
     if not settings.mqtt.embedded:
         return None
@@ -129,6 +141,7 @@ def _work(
     inbox: Inbox,
     ingest: Ingest,
     register: Register,
+    desk: Desk,
     link: Link,
     stop: threading.Event,
     failure: list[BaseException],
@@ -139,6 +152,11 @@ def _work(
             if group:
                 link.publish(ingest.take(group))
             link.publish(register.changed())
+            link.publish(desk.answers(now_us()), retain=False)
+            if (agents := desk.changed()) is not None:
+                link.publish(ingest.enrol(agents) + register.enrol(agents))
+            if desk.renewed(now_us()):
+                link.take_certificate()
     except Exception as error:  # noqa: BLE001 - the supervisor: whatever it is, the process ends and says so
         failure.append(error)
         stop.set()

@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from agent.wire import check_name
-from collector import app, broker, config, imports, status
-from collector.app import CollectorError
-from collector.broker import BrokerError
+from collector import app, broker, config, enrol_cli, imports, private, status
 from collector.config import ConfigError
-from collector.journal import JournalError
-from collector.ledger.coins import CoinConflict
-from collector.ledger.fold import LedgerError
 from collector.sample import SAMPLE
 from collector.sources.statements import StatementError
-from collector.store import StoreError
-from reporting.errors import ReportingError
-
-_config = click.option(
-    "--config", "path", type=click.Path(path_type=Path, dir_okay=False), default=Path("collector.toml"),
-    show_default=True, help="The collector's configuration.",
-)  # fmt: skip
-# OSError: no right to a file, no room on the disk.
-_CAN_BE_MENDED = (
-    ConfigError, StatementError, CoinConflict, StoreError, BrokerError, ReportingError, OSError,
-)  # fmt: skip
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    # What a person can mend ends with 2, a broken invariant with 1; both with their text, no traceback.
-    try:
-        yield
-    except _CAN_BE_MENDED as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
-    except (CollectorError, JournalError, LedgerError) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+from collector.told import config_option as _config
+from collector.told import told as _told
 
 
 @click.group()
@@ -57,13 +28,20 @@ def collector() -> None:
 @collector.command()
 @_config
 def init(path: Path) -> None:
-    """Write a commented sample configuration; an existing file is left alone."""
-    if path.exists():
-        click.echo(f"{path} exists; it is not overwritten", err=True)
-        sys.exit(2)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    imports.write_atomically(path, SAMPLE.encode())
-    click.echo(f"{path} written; enrol your agents in it, then: hashledger collector check --config {path}")
+    """Write a commented sample configuration and make the collector's signing key; neither is overwritten."""
+    with _told():
+        if fresh := not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            imports.write_atomically(path, SAMPLE.encode())
+        settings = config.load(path, unmade=True)
+        key_file = settings.state_dir / private.KEY_FILE
+        if not fresh and key_file.exists():
+            raise ConfigError([f"{path}: exists already, and so does its key; neither is overwritten"])
+        key = private.collector_key(settings.state_dir)
+    click.echo(f"{'wrote' if fresh else 'kept'} {path}; the collector's signing key is in {key_file}")
+    text = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    click.echo(f"Its public half, which every bundle carries: {text}")
+    click.echo(f"Then: hashledger collector check --config {path}")
 
 
 @collector.command()
@@ -152,3 +130,7 @@ def rebuild(path: Path) -> None:
     with _told():
         rows = app.rebuild(config.load(path))
     click.echo("ledger rebuilt: " + ", ".join(f"{count} {name}" for name, count in rows.items()))
+
+
+for _command in (enrol_cli.enroll_command, enrol_cli.revoke_command, enrol_cli.broker_config_command):
+    collector.add_command(_command)

@@ -27,6 +27,9 @@ from pydantic import (
 )
 
 from agent.wire import check_name
+from collector import roll
+from collector.private import PrivateFileError
+from collector.roll import RollError
 from collector.sources.declared import read_declared
 from reporting.facts import DeclaredDevice, Filer, Investment, Operator, Site
 
@@ -151,7 +154,10 @@ class SiteConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration; `agents` maps (site, agent) to its public key."""
+    """The whole configuration; `agents`: (site, agent) -> public key of all, enrolled here or by a bundle.
+
+    The `revoked` are among them: their keys still prove their old batches, new ones are refused.
+    """
 
     path: Path
     org: str
@@ -161,6 +167,7 @@ class Config:
     mqtt: Mqtt
     agents: dict[tuple[str, str], bytes]
     sites: dict[str, SiteConfig]
+    revoked: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def journal_dir(self) -> Path:
@@ -171,12 +178,19 @@ class Config:
         return self.state_dir / "ledger.sqlite3"
 
     @property
+    def ca_dir(self) -> Path:
+        return self.state_dir / "ca"
+
+    @property
     def statements_dir(self) -> Path:
         return self.state_dir / "statements"
 
 
-def load(path: Path) -> Config:
-    """The configuration in a file; ConfigError with every mistake in it."""
+def load(path: Path, *, unmade: bool = False) -> Config:
+    """The configuration in a file; ConfigError with every mistake in it.
+
+    `unmade`: certificates that it names may still be missing, because the caller is about to make them.
+    """
     try:
         content = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
     except OSError as error:
@@ -200,7 +214,10 @@ def load(path: Path) -> Config:
     mqtt = file.mqtt.model_copy(
         update={key: base / value for key, value in file.mqtt if isinstance(value, Path)}
     )
-    problems += [f"{path}: {text}" for text in (*_mqtt_problems(mqtt), *_agent_problems(file))]
+    enrolled = _roll(base / file.collector.state_dir, problems)
+    agents = {(agent.site, agent.name): agent.public_key for agent in file.agent}
+    found = (*_mqtt_problems(mqtt, unmade), *_agent_problems(file, enrolled.keys))
+    problems += [f"{path}: {text}" for text in found]
     if problems:
         raise ConfigError(problems)
     return Config(
@@ -210,7 +227,8 @@ def load(path: Path) -> Config:
         metrics=file.collector.metrics,
         metrics_per_device=file.collector.metrics_per_device,
         mqtt=mqtt,
-        agents={(agent.site, agent.name): agent.public_key for agent in file.agent},
+        agents=agents | enrolled.keys,
+        revoked=enrolled.revoked,
         sites={
             name: _site_config(file.collector.org, name, site, declared[name])
             for name, site in file.site.items()
@@ -229,12 +247,20 @@ def _site_config(org: str, name: str, site: _Site, declared: tuple[DeclaredDevic
     )
 
 
-def _mqtt_problems(mqtt: Mqtt) -> Iterator[str]:
+def _roll(state_dir: Path, problems: list[str]) -> roll.Roll:
+    try:
+        return roll.load(state_dir)
+    except (RollError, PrivateFileError) as error:
+        problems.append(str(error))
+        return roll.Roll()
+
+
+def _mqtt_problems(mqtt: Mqtt, unmade: bool) -> Iterator[str]:
     for key, value in mqtt:
-        if isinstance(value, Path) and not value.is_file():
+        if isinstance(value, Path) and not (value.is_file() or unmade):
             yield f"mqtt.{key}: {value} is no file"
-    if (mqtt.client_cert_file is None) != (mqtt.client_key_file is None):
-        yield "mqtt: client_cert_file and client_key_file go together"
+    if mqtt.client_key_file is not None and mqtt.client_cert_file is None:
+        yield "mqtt.client_key_file: client_cert_file is missing; it may hold the key as well"
     if mqtt.embedded and not _is_loopback(mqtt.host):
         yield f"mqtt.host: {mqtt.host}; the embedded broker is for loopback only: 127.0.0.1"
 
@@ -246,13 +272,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _agent_problems(file: _File) -> Iterator[str]:
+def _agent_problems(file: _File, enrolled: dict[tuple[str, str], bytes]) -> Iterator[str]:
     seen: set[tuple[str, str]] = set()
     for n, agent in enumerate(file.agent):
         if agent.site not in file.site:
             yield f"agent[{n}].site: {agent.site} has no section [site.{agent.site}]"
         if (agent.site, agent.name) in seen:
             yield f"agent[{n}]: {agent.site}/{agent.name} is enrolled twice"
+        if enrolled.get((agent.site, agent.name), agent.public_key) != agent.public_key:
+            yield f"agent[{n}].public_key: {agent.site}/{agent.name} has enrolled with another key"
         seen.add((agent.site, agent.name))
 
 

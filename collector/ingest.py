@@ -94,7 +94,7 @@ def decide(
         if leaf != "batch":
             return SetAside("topic", f"{leaf} is no batch")
         if key not in agents:
-            return SetAside("unknown agent", "no such [[agent]] is enrolled")
+            return SetAside("unknown agent", "not enrolled, or revoked")
         packet = wire.open_packet(packet_bytes)
     except WireError as error:
         return SetAside("envelope", str(error))
@@ -192,6 +192,12 @@ class Ingest:
         """(topic, ack) of these agents, or of every enrolled one, as committed now."""
         heads = [(key, self.heads.get(key, Head())) for key in (self._agents if keys is None else keys)]
         return [(wire.topic(*key, "ack"), wire.encode_ack(*head)) for key, head in heads]
+
+    def enrol(self, agents: Mapping[AgentKey, bytes]) -> list[tuple[str, bytes]]:
+        """From now on these agents' batches are taken, and no others'; acks of those that are new."""
+        new = [key for key in agents if key not in self._agents]
+        self._agents = agents
+        return self.acks(new)
 
     def take(self, messages: Sequence[Message]) -> list[tuple[str, bytes]]:
         """Commit a group; returns the acks to send, one an agent."""

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import paho.mqtt.client as mqtt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent import wire
+from agent import wire, wire_enrol
 from agent.wire import WireError
+from collector import private
 from collector.config import Mqtt
+from collector.desk import Desk
 from collector.ingest import Counters, Inbox, Message
 
 # A broker that restarts is back within a second; one that is down should not be hammered.
@@ -38,8 +41,11 @@ class Link:
         inbox: Inbox,
         counters: Counters,
         acks: Callable[[], Iterable[tuple[str, bytes]]],
+        key: Ed25519PrivateKey,
+        desk: Desk | None = None,
     ) -> None:
         self._org, self._inbox, self._counters, self._acks = org, inbox, counters, acks
+        self._key, self._desk = key, desk
         self._host, self._port = config.host, config.port
         self.statuses: dict[tuple[str, str], bytes] = {}
         self.connected = threading.Event()
@@ -48,12 +54,13 @@ class Link:
         )
         if config.username is not None:
             file = config.password_file
-            self._client.username_pw_set(config.username, file.read_text("utf-8").strip() if file else None)
+            password = private.read(file).decode().strip() if file else None
+            self._client.username_pw_set(config.username, password)
+        self._tls, self._certificate = None, (config.client_cert_file, config.client_key_file)
         if config.ca_file is not None:
-            context = ssl.create_default_context(cafile=config.ca_file)
-            if config.client_cert_file is not None:
-                context.load_cert_chain(config.client_cert_file, config.client_key_file)
-            self._client.tls_set_context(context)
+            self._tls = ssl.create_default_context(cafile=config.ca_file)
+            self.take_certificate()
+            self._client.tls_set_context(self._tls)
         self._client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
         self._client.max_inflight_messages_set(IN_FLIGHT)
         self._client.max_queued_messages_set(QUEUED_ACKS)
@@ -71,18 +78,28 @@ class Link:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def publish(self, acks: Iterable[tuple[str, bytes]]) -> None:
-        """Send acks; while there is no connection they are left out: connecting sends the current ones."""
+    def take_certificate(self) -> None:
+        """Read our certificate (again); from the next connection on it is the one shown."""
+        certificate, key = self._certificate
+        if self._tls is not None and certificate is not None:
+            private.read(key or certificate)  # for its check of who may read it
+            self._tls.load_cert_chain(certificate, key)
+
+    def publish(self, words: Iterable[tuple[str, bytes]], retain: bool = True) -> None:
+        """Sign and send; without a connection they are left out: connecting sends the current ones."""
         if self.connected.is_set():
-            for topic, ack in acks:
-                self._client.publish(topic, ack, qos=1, retain=True)
+            for topic, body in words:
+                self._client.publish(topic, wire.sign_word(topic, body, self._key), qos=1, retain=retain)
 
     def _on_connect(
         self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
     ) -> None:
         if reason.is_failure:
             return
-        client.subscribe([(wire.topic(self._org, "+", "+", leaf), 1) for leaf in ("batch", "status")])
+        client.subscribe(
+            [(wire.topic(self._org, "+", "+", leaf), 1) for leaf in ("batch", "status", "renew")]
+        )
+        client.subscribe(wire_enrol.enrol_topic("+", "request"), 1)
         self.connected.set()
         self.publish(self._acks())
 
@@ -93,11 +110,13 @@ class Link:
         try:
             _, site, agent, leaf = wire.parse_topic(message.topic)
         except WireError:
-            return  # see below
+            site = agent = leaf = ""
         if leaf == "batch":
             received_us = time.time_ns() // 1000
             if not self._inbox.put(Message(message.topic, bytes(message.payload), received_us)):
                 self._counters.dropped += 1
         elif leaf == "status" and (len(self.statuses) < STATUS_TOPICS or (site, agent) in self.statuses):
             self.statuses[site, agent] = bytes(message.payload[:STATUS_BYTES])
+        elif self._desk is not None and (leaf == "renew" or message.topic.endswith("/request")):
+            self._desk.put(message.topic, bytes(message.payload))
         # Anything else: amqtt 0.12 gives a returning session what is retained for anybody's subscriptions.

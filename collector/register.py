@@ -64,6 +64,15 @@ class Register:
             self._looked_s = now_s
             return self._addressed(self._look())
 
+    def enrol(self, agents: Iterable[AgentKey]) -> list[tuple[str, bytes]]:
+        """From now on the registers go to these agents; (topic, register) of all of them."""
+        with self._lock:
+            self._agents = list(agents)
+            for _, site, _ in self._agents:
+                self._sites.setdefault(site, {})
+            self._look()
+            return self._addressed(self._messages)
+
     def _addressed(self, messages: dict[str, bytes]) -> list[tuple[str, bytes]]:
         return [
             (wire.topic(*key, "register"), messages[key[1]]) for key in self._agents if key[1] in messages
