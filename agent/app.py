@@ -95,6 +95,7 @@ class Agent:
         signer = author(config)
         self.spool = Spool(self.state_dir / SPOOL_FILE, signer)
         self.publisher = Publisher(self.spool, signer, config.mqtt)
+        self.forged_told = 0
         self.decisions = decisions.Watch(self.state_dir / decisions.DECISIONS_FILE)
         labels = (signer.org, signer.site, signer.agent)
         self.exporter = Exporter(labels, self.spool, config.exporter.per_device, config.agent.interval_s)
@@ -211,7 +212,7 @@ class Agent:
         )
         if len(records) > 1:
             identity.save(self.roster, self.state_dir / ROSTER_FILE)
-        self._append(records)
+        self._append([*records, *self._forged(started_us)])
         for address in [o.address for o in outcomes if o.address not in self.roster.at]:
             del self.targets[address]  # its device has moved away: the next scan tells of another
         self._show(outcomes, began_s)
@@ -222,12 +223,20 @@ class Agent:
         )
         return outcomes
 
+    def _forged(self, now_us: int) -> list[Record]:
+        """An event where somebody has spoken in the collector's name since the last sweep."""
+        new = self.publisher.refused_words - self.forged_told
+        self.forged_told += new
+        return [Event(now_us, "forged_word", detail={"count": str(new)})] if new else []
+
     def _show(self, outcomes: list[Outcome], began_s: float) -> None:
         ended_s, before = time.monotonic(), {row.address: row.read_s for row in self.exporter.snapshot.seen}
         models = {a: self.roster.get(d).model or "" for a, d in self.roster.at.items()}
         rows = [seen(o, models.get(o.address, ""), ended_s, before.get(o.address)) for o in outcomes]
-        connected, unexpected = self.publisher.connected, self.pools.unexpected_count
-        self.exporter.snapshot = Snapshot(ended_s, ended_s - began_s, rows, connected, unexpected)
+        self.exporter.snapshot = Snapshot(
+            ended_s, ended_s - began_s, rows, self.publisher.connected, self.pools.unexpected_count,
+            self.publisher.refused_words,
+        )  # fmt: skip
 
     async def rescan(self, poll: Poll, only: Sequence[str] | None = None) -> None:
         """Look for miners at the addresses that are not polled yet; what is found is polled from now on."""

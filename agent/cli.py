@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 import json
 import logging
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from agent import app, capture, config, devices_cli, keys, raw, scan, top
+from agent import app, capture, config, devices_cli, enrol_cli, keys, private, raw, scan, top
 from agent.config import Config, ConfigError
 from agent.readings import DeviceError, Reading
 from agent.redact import RedactionError
@@ -97,10 +98,14 @@ def check(path: Path) -> None:
     click.echo(f"{path}: good; {loaded.agent.org}/{loaded.agent.site}/{loaded.agent.name}, {hosts} addresses")
     click.echo(f"key: {keys.public_text(key)}")
     mqtt, problems = loaded.mqtt, []
-    for name in ("password_file", "ca_file", "client_cert_file", "client_key_file"):
+    for name in config.MQTT_FILES:
         file = getattr(mqtt, name)
         if file is not None and not os.access(file, os.R_OK):
             problems.append(f"{path}: mqtt.{name}: {file} cannot be read")
+    for secret in (mqtt.password_file, mqtt.client_key_file or mqtt.client_cert_file):
+        if secret is not None and secret.exists():
+            problems += _mistakes(functools.partial(private.check, secret))
+    problems += _mistakes(loaded.credentials)
     try:
         socket.create_connection((mqtt.host, mqtt.port), timeout=loaded.network.connect_timeout_s).close()
     except OSError as error:
@@ -237,15 +242,16 @@ def run(path: Path, interval_s: int | None, sweeps: int | None) -> None:
     """Sweep the site at its interval, until stopped."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     loaded = _load(path)
-    _checked(lambda: keys.load(loaded.agent.state_dir))
     if interval_s:
         loaded = loaded.model_copy(
             update={"agent": loaded.agent.model_copy(update={"interval_s": interval_s})}
         )
-    loop.run(app.Agent(loaded, report=click.echo).run(sweeps))
+    _checked(loaded.credentials)
+    running = _checked(lambda: app.Agent(loaded, report=click.echo))
+    loop.run(running.run(sweeps))
 
 
-for _command in (devices_cli.devices, devices_cli.bind, devices_cli.split, simulate):
+for _command in (enrol_cli.enroll, devices_cli.devices, devices_cli.bind, devices_cli.split, simulate):
     agent.add_command(_command)
 
 
@@ -329,6 +335,7 @@ def _optional_config(
         update["cgminer_port"] = cgminer_port
     if http_port:
         update["http_port"] = http_port
+    _checked(loaded.credentials)
     return loaded.model_copy(update={"network": loaded.network.model_copy(update=update)})
 
 
@@ -339,5 +346,13 @@ def _load(path: Path) -> Config:
 def _checked(action: Callable[[], T]) -> T:
     try:
         return action()
-    except (ConfigError, keys.KeyMissing, ValueError) as error:
+    except (ConfigError, keys.KeyMissing, private.PrivateFileError, OSError, ValueError) as error:
         raise UserError(str(error)) from error
+
+
+def _mistakes(action: Callable[[], object]) -> list[str]:
+    try:
+        action()
+    except (ConfigError, private.PrivateFileError) as error:
+        return [str(error)]
+    return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 import tomllib
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from agent import listen, wire
+from agent import listen, private, wire
 from agent.pace import SILENT_PER_S
 from agent.pools import ExpectedPool
 from agent.power import NO_RULES, Correction, PowerRules
@@ -20,6 +21,7 @@ from agent.transports.network import Credentials, Network
 DEFAULT_PATH = Path("agent.toml")
 DEFAULT_BROKER = "collector.example:8883"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MQTT_FILES = ("password_file", "ca_file", "client_cert_file", "client_key_file", "collector_key_file")
 # One whole reply; the slowest stock firmware needs about two seconds.
 REPLY_DEADLINE_S = 5.0
 
@@ -83,11 +85,35 @@ class NetworkSection(_Section):
         return max(self.deadline_s, self.foreign_deadline_s)
 
 
+class Secret(_Section):
+    """A password, written plain, or where it stands: a file of its owner's, or a credential of systemd's."""
+
+    plain: str | None = Field(default=None, repr=False)
+    file: Path | None = None
+    credential: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of(cls, given: object) -> object:
+        if isinstance(given, str):
+            return {"plain": given}
+        if not isinstance(given, dict) or len(given) != 1 or not {"file", "credential"} & set(given):
+            raise ValueError('write the password, or { file = "PATH" }, or { credential = "NAME" }')
+        return given
+
+    def read(self) -> str:
+        """The password; PrivateFileError if its file cannot be used."""
+        if self.plain is not None:
+            return self.plain
+        path = self.file or private.credential(self.credential or "")
+        return private.read(path).decode().strip()
+
+
 class LoginSection(_Section):
     """User and password of one firmware family's web interface."""
 
     user: str = "root"
-    password: str
+    password: Secret
 
 
 class PoolSection(_Section):
@@ -123,7 +149,7 @@ class PowerSection(_Section):
 
 
 class MqttSection(_Section):
-    """The broker; TLS as soon as `ca_file` is given."""
+    """The broker; TLS as soon as `ca_file` is given, signed acks alone as soon as `collector_key_file` is."""
 
     host: str
     port: Port = 8883
@@ -131,7 +157,20 @@ class MqttSection(_Section):
     password_file: Path | None = None
     ca_file: Path | None = None
     client_cert_file: Path | None = None
-    client_key_file: Path | None = None
+    client_key_file: Path | None = None  # left out where `client_cert_file` holds the key as well
+    collector_key_file: Path | None = None
+
+    def collector_key(self) -> bytes | None:
+        """The collector's public key (32 bytes), if its file is named; ConfigError if that is no key."""
+        if self.collector_key_file is None:
+            return None
+        try:
+            key = base64.b64decode(self.collector_key_file.read_text(encoding="ascii").strip(), validate=True)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"mqtt.collector_key_file: {self.collector_key_file}: {error}") from error
+        if len(key) != 32:
+            raise ConfigError(f"mqtt.collector_key_file: {self.collector_key_file}: no key of 32 bytes")
+        return key
 
 
 class ExporterSection(_Section):
@@ -178,8 +217,16 @@ class Config(_Section):
         return [ExpectedPool(pool.host, pool.port, pool.user) for pool in self.pool]
 
     def credentials(self) -> Credentials:
-        """The drivers' logins: the configured ones over the makers' defaults."""
-        return Credentials({family: (login.user, login.password) for family, login in self.login.items()})
+        """The drivers' logins: the configured ones over the makers' defaults; ConfigError: no password."""
+        found, wrong = {}, []
+        for family, login in self.login.items():
+            try:
+                found[family] = login.user, login.password.read()
+            except (private.PrivateFileError, UnicodeDecodeError) as error:
+                wrong.append(f"login.{family}.password: {error}")
+        if wrong:
+            raise ConfigError("\n".join(wrong))
+        return Credentials(found)
 
 
 def load(path: Path) -> Config:
@@ -190,7 +237,15 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: no such file; 'hashledger agent init' writes one") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text: {error}") from error
-    return parse(text, path)
+    loaded = parse(text, path)
+    if any(login.password.plain is not None for login in loaded.login.values()):
+        try:
+            private.check(path)
+        except private.PrivateFileError as error:
+            raise ConfigError(
+                f'{error}, or move the passwords into files of their own: password = {{ file = "PATH" }}'
+            ) from error
+    return loaded
 
 
 def parse(text: str, path: Path) -> Config:
@@ -205,9 +260,22 @@ def parse(text: str, path: Path) -> Config:
         raise ConfigError("\n".join(f"{path}: {line}" for line in _mistakes(error))) from error
     base = path.resolve().parent
     agent = config.agent.model_copy(update={"state_dir": base / config.agent.state_dir})
-    files = ("password_file", "ca_file", "client_cert_file", "client_key_file")
+    files = MQTT_FILES
     given = {name: base / getattr(config.mqtt, name) for name in files if getattr(config.mqtt, name)}
-    return config.model_copy(update={"agent": agent, "mqtt": config.mqtt.model_copy(update=given)})
+    return config.model_copy(
+        update={
+            "agent": agent,
+            "mqtt": config.mqtt.model_copy(update=given),
+            "login": {family: _login_at(base, login) for family, login in config.login.items()},
+        }
+    )
+
+
+def _login_at(base: Path, login: LoginSection) -> LoginSection:
+    if login.password.file is None:
+        return login
+    password = login.password.model_copy(update={"file": base / login.password.file})
+    return login.model_copy(update={"password": password})
 
 
 def _mistakes(error: ValidationError) -> list[str]:
@@ -225,18 +293,27 @@ def _mistakes(error: ValidationError) -> list[str]:
 def _given(mistake: Any) -> str:
     if mistake["type"] == "missing" or isinstance(mistake["input"], dict):
         return ""
-    if str(mistake["loc"][-1]) == "password":
+    if "password" in mistake["loc"]:
         return ""
     return f" (given: {mistake['input']!r})"
 
 
-def sample(org: str, site: str, networks: tuple[str, ...], broker: str = DEFAULT_BROKER) -> str:
-    """A commented configuration to begin with; a broker on loopback gets neither TLS nor a password."""
+def sample(
+    org: str,
+    site: str,
+    networks: tuple[str, ...],
+    broker: str = DEFAULT_BROKER,
+    name: str = "agent-1",
+    *,
+    enrolled: bool = False,
+) -> str:
+    """A commented configuration to begin with; only a broker on loopback may go without certificates."""
     host, _, port = broker.partition(":")
-    secured = f"""\
-ca_file = "ca.crt"         # leave out only on loopback: without it nothing is encrypted
-username = "{site}-agent-1"
-password_file = "mqtt.password"
+    secured = """\
+# Made by `hashledger agent enroll BUNDLE`; leave out only on loopback: without them nothing is encrypted.
+ca_file = "agent-state/ca.crt"
+client_cert_file = "agent-state/tls.pem"           # key and certificate, renewed by the agent itself
+collector_key_file = "agent-state/collector.pub"   # what acks have to be signed with
 """
     scan = ", ".join(f'"{n}"' for n in networks)
     return f"""\
@@ -245,7 +322,7 @@ password_file = "mqtt.password"
 [agent]
 org = "{org}"              # a-z, 0-9 and '-'; the same on the collector
 site = "{site}"
-name = "agent-1"           # one name per box; two boxes never share one
+name = "{name}"           # one name per box; two boxes never share one
 state_dir = "agent-state"  # spool, identities, key; relative to this file
 interval_s = 60            # one sweep a minute
 keep_days = 35             # batches kept even after the collector has confirmed them
@@ -264,7 +341,7 @@ foreign_deadline_s = 30.0  # the same for devices without a driver of our own: p
 [mqtt]
 host = "{host}" # the broker, usually beside the collector
 port = {port or 8883}
-{"" if host in LOOPBACK else secured}
+{"" if host in LOOPBACK and not enrolled else secured}
 [exporter]                 # Prometheus: http://127.0.0.1:9464/metrics
 host = "127.0.0.1"
 port = 9464
@@ -283,8 +360,8 @@ per_device = true          # one series a device; false on very large sites
 # measured = 2026-10-01
 # evidence = "plug meter no. 7, 24 h, 18.1 W shown, 20.3 W measured"
 
-# Web logins where they differ from the maker's default:
+# Web logins where they differ from the maker's default; a password written here needs this file at mode 0600:
 # [login.antminer]
 # user = "root"
-# password = "..."
+# password = {{ file = "antminer.password" }}   # or {{ credential = "NAME" }} of systemd's LoadCredential=
 """

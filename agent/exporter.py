@@ -33,6 +33,7 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hashledger_agent_spool_oldest_waiting_age_seconds": ("Age of the oldest unconfirmed batch", ()),
     "hashledger_agent_spool_bytes": ("Size of the spool on disk", ()),
     "hashledger_agent_broker_connected": ("1 while connected to the broker", ()),
+    "hashledger_agent_refused_words": ("Messages in the collector's name that it has not signed", ()),
     "hashledger_agent_unexpected_pool_devices": ("Devices with a pool that is not on the list", ()),
     "hashledger_agent_device_hashrate_hashes_per_second": ("Hashrate of a device", ("address", "model")),
     "hashledger_agent_device_power_watts": ("Power of a device", ("address", "model", "origin")),
@@ -71,6 +72,7 @@ class Snapshot:
     seen: list[Seen] = field(default_factory=list)
     connected: bool = False
     unexpected_pools: int = 0
+    refused_words: int = 0
 
 
 def seen(outcome: Outcome, model: str, now_s: float, before_s: float | None) -> Seen:
@@ -141,6 +143,7 @@ class Exporter:
         yield _gauge("hashledger_agent_spool_oldest_waiting_age_seconds", {(): age_s})
         yield _gauge("hashledger_agent_spool_bytes", {(): depth.size_bytes})
         yield _gauge("hashledger_agent_broker_connected", {(): float(snapshot.connected)})
+        yield _gauge("hashledger_agent_refused_words", {(): snapshot.refused_words})
         yield _gauge("hashledger_agent_unexpected_pool_devices", {(): snapshot.unexpected_pools})
         yield from _fleet(snapshot.seen)
         if self._per_device:

@@ -51,9 +51,7 @@ def credential(name: str) -> Path:
     """Where systemd has put a credential (`LoadCredential=`); PrivateFileError outside such a service."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
-        raise PrivateFileError(
-            f"credential {name!r}: no $CREDENTIALS_DIRECTORY; only a service with LoadCredential={name} has it"
-        )
+        raise PrivateFileError(f"credential {name!r}: only a service with LoadCredential={name}:... has it")
     return Path(folder) / name
 
 

@@ -3,11 +3,17 @@
 The broker is trusted for nothing (it may acknowledge and then lose): what counts is the retained `ack` topic.
 The publisher keeps at most WINDOW batches beyond the last confirmed one under way; where no confirmation
 comes for RESEND_S, or the collector says again where it stands, it goes back and sends from there.
+
+With the collector's public key at hand, only what that key has signed for our topic counts; anything else is
+counted, logged and ignored. A genuine old ack, replayed, makes us go back as a restored collector's does: it
+costs one window sent again, at most every BACK_EVERY_S, deletes nothing (the kept window), and ends with the
+collector's next ack.
 """
 
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 import time
 
@@ -15,14 +21,16 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent import wire
+from agent import private, wire
 from agent.config import MqttSection
+from agent.renewal import Renewal
 from agent.spool import Author, Spool
 
 log = logging.getLogger("hashledger.publish")
 
 WINDOW = 50  # 20 to 100 under way gave paho its best rate; 1,000 halved it
 RESEND_S = 10.0  # a collector commits within a second; ten say the broker or it has forgotten
+BACK_EVERY_S = 1.0  # one lost batch is answered by many acks that say the same; go back for them once
 FIRST_ACK_S = 3.0  # a retained ack comes at once; without one the collector has never heard of us
 KEEPALIVE_S = 30
 
@@ -37,6 +45,11 @@ class Publisher:
             leaf: wire.topic(author.org, author.site, author.agent, leaf)
             for leaf in ("batch", "status", "ack", "register")
         }
+        self._collector_key = settings.collector_key()
+        self.refused_words = 0  # messages in the collector's name that it has not signed
+        self._tls: ssl.SSLContext | None = None
+        certificate = settings.client_cert_file if settings.client_key_file is None else None
+        self._renewal = Renewal(author, certificate) if certificate and self._collector_key else None
         self._wake = threading.Condition()
         self._stopping = False
         self._paused = False
@@ -45,6 +58,8 @@ class Publisher:
         self._acked_seq = -1  # -1: unknown until the first ack of this connection
         self._next_seq = 1
         self._progress_s = 0.0
+        self._back_wanted = False
+        self._went_back_s = 0.0
         self._register: list[wire.Inventory] | None = None
         self._register_wanted = False
         self._client = self._make_client(author)
@@ -118,16 +133,23 @@ class Publisher:
         client.reconnect_delay_set(min_delay=1, max_delay=60)
         client.will_set(self._topics["status"], b"dead", qos=1, retain=True)
         if settings.username is not None:
-            password = settings.password_file.read_text().strip() if settings.password_file else None
-            client.username_pw_set(settings.username, password)
+            file = settings.password_file
+            client.username_pw_set(settings.username, private.read(file).decode().strip() if file else None)
         if settings.ca_file is not None:
-            certificate = str(settings.client_cert_file) if settings.client_cert_file else None
-            key = str(settings.client_key_file) if settings.client_key_file else None
-            client.tls_set(str(settings.ca_file), certificate, key)
+            self._tls = ssl.create_default_context(cafile=settings.ca_file)
+            self._take_certificate()
+            client.tls_set_context(self._tls)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
+
+    def _take_certificate(self) -> None:
+        """Read our certificate (again); from the next connection on it is the one shown."""
+        certificate, key = self._settings.client_cert_file, self._settings.client_key_file
+        if self._tls is not None and certificate is not None:
+            private.check(key or certificate)
+            self._tls.load_cert_chain(certificate, key)
 
     def _on_connect(
         self, client: mqtt.Client, _user: object, _flags: object, reason: ReasonCode, _more: object
@@ -138,6 +160,8 @@ class Publisher:
         client.subscribe(self._topics["ack"], qos=1)
         if self._register_wanted:
             client.subscribe(self._topics["register"], qos=1)
+        if self._renewal is not None:
+            client.subscribe(self._renewal.answer_topic, qos=1)
         client.publish(self._topics["status"], b"alive", qos=1, retain=True)
         with self._wake:
             self._connected_s = time.monotonic()
@@ -154,29 +178,39 @@ class Publisher:
             self._connected_s = None
 
     def _on_message(self, _client: mqtt.Client, _user: object, message: mqtt.MQTTMessage) -> None:
-        if message.topic == self._topics["register"] and self._register_wanted:
-            self._on_register(bytes(message.payload))
-            return
-        if message.topic != self._topics["ack"]:
+        take = {self._topics["ack"]: self._on_ack}
+        if self._register_wanted:
+            take[self._topics["register"]] = self._on_register
+        if self._renewal is not None:
+            take[self._renewal.answer_topic] = self._on_certificate
+        if message.topic not in take:
             return  # the embedded broker hands retained messages of other topics to a new session
         try:
-            ack = wire.decode_ack(bytes(message.payload))
+            body = wire.open_word(message.topic, bytes(message.payload), self._collector_key)
+        except wire.WireError as error:
+            self.refused_words += 1
+            log.error("%s: forged, refused: %s", message.topic, error)
+            return
+        try:
+            take[message.topic](body)
         except wire.WireError as error:
             log.warning("%s: %s", message.topic, error)
-            return
+
+    def _on_ack(self, body: bytes) -> None:
+        ack = wire.decode_ack(body)
         with self._wake:
             self._ack = ack
             self._wake.notify()
 
-    def _on_register(self, message: bytes) -> None:
-        try:
-            register = wire.decode_register(message)
-        except wire.WireError as error:
-            log.warning("%s: %s", self._topics["register"], error)
-            return
+    def _on_register(self, body: bytes) -> None:
+        register = wire.decode_register(body)
         with self._wake:
             self._register = register
             self._wake.notify_all()
+
+    def _on_certificate(self, body: bytes) -> None:
+        if self._renewal is not None and self._renewal.take(body):
+            self._take_certificate()
 
     # ---- the sending thread
 
@@ -193,14 +227,17 @@ class Publisher:
                 self._take(ack)
             if connected_s is not None:
                 self._send(connected_s)
+                if self._renewal is not None and (request := self._renewal.request()) is not None:
+                    self._client.publish(self._renewal.topic, request, qos=1)
 
     def _take(self, ack: wire.Ack) -> None:
         if not self._spool.acknowledge(ack.seq, ack.hash):
             log.error("the collector confirms batch %d with a hash that is not ours: ignored", ack.seq)
             return
-        if ack.seq <= self._acked_seq or self._acked_seq < 0:
-            # Said again, or first word on this connection: everything after it has to be sent (again).
-            self._next_seq = ack.seq + 1
+        if self._acked_seq < 0:
+            self._next_seq = ack.seq + 1  # the first word on this connection: all after it has to be sent
+        # Said again, or less than before: everything after it has to be sent again.
+        self._back_wanted = 0 <= ack.seq <= self._acked_seq
         self._acked_seq = ack.seq
         self._next_seq = max(self._next_seq, ack.seq + 1)
         self._progress_s = time.monotonic()
@@ -213,6 +250,9 @@ class Publisher:
             self._acked_seq = self._spool.depth().acked_seq
             self._next_seq = self._acked_seq + 1
             self._progress_s = now_s
+        if self._back_wanted and now_s - self._went_back_s >= BACK_EVERY_S:
+            self._back_wanted, self._went_back_s = False, now_s
+            self._next_seq = self._acked_seq + 1
         under_way = self._next_seq - 1 - self._acked_seq
         if under_way and now_s - self._progress_s > RESEND_S:
             log.warning(

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from agent import wire_enrol
-from collector import broker_config, enrol, roll
+from agent import wire, wire_enrol
+from collector import broker_config, enrol, private, roll
 from collector.ca import Authority
 from collector.config import Config
 from collector.roll import Roll
@@ -49,9 +49,7 @@ class Desk:
             if decided is None:
                 continue
             self._say(said(decided))
-            leaf = "answer" if topic.endswith("/request") else "certificate"
-            place = topic.rpartition("/")[0]
-            found.append((f"{place}/{leaf}", wire_enrol.encode_answer(decided.answer)))
+            found.append((_answer_topic(topic), wire_enrol.encode_answer(decided.answer)))
         return found
 
     def _decide(self, topic: str, message: bytes, now_us: int) -> enrol.Decided | None:
@@ -95,10 +93,15 @@ def said(decided: enrol.Decided) -> str:
     return f"enrolment refused: {who}: {decided.refusal.reason}: {decided.refusal.detail}"
 
 
+def _answer_topic(topic: str) -> str:
+    place, _, leaf = topic.rpartition("/")
+    return f"{place}/{'answer' if leaf == 'request' else 'certificate'}"
+
+
 def sign_file(
     settings: Config, authority: Authority, content: bytes, now_us: int
 ) -> tuple[bytes, enrol.Decided]:
-    """The offline form: a request as a file, its answer; EnrolError if the file is no request."""
+    """The offline form: a request as a file, its signed answer; EnrolError if the file is no request."""
     try:
         topic, message = msgspec.msgpack.decode(content, type=tuple[str, bytes])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -112,4 +115,5 @@ def sign_file(
     decided = roll.change(settings.state_dir, how)
     if decided is None:
         raise enrol.EnrolError(f"{topic}: not a request for a certificate")
-    return wire_enrol.encode_answer(decided.answer), decided
+    body, key = wire_enrol.encode_answer(decided.answer), private.collector_key(settings.state_dir)
+    return wire.sign_word(_answer_topic(topic), body, key), decided
