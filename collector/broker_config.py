@@ -67,7 +67,8 @@ persistence_location /var/lib/mosquitto/
 # Started by root, it goes on as this user, who must be able to read the files above, at a reload too.
 user mosquitto
 
-log_dest stdout
+# Not stdout: 2.0 holds that back in blocks of 4 KiB.
+log_dest stderr
 log_type error
 log_type warning
 log_type notice

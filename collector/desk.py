@@ -33,6 +33,7 @@ class Desk:
         self.authority = authority
         self._waiting: deque[tuple[str, bytes]] = deque(maxlen=WAITING)
         self._version = roll.version(settings.state_dir)
+        self._keys = keys(settings, roll.load(settings.state_dir))
         self._looked_us = 0
 
     def put(self, topic: str, message: bytes) -> None:
@@ -64,12 +65,13 @@ class Desk:
         return roll.change(self._settings.state_dir, how)
 
     def changed(self) -> dict[AgentKey, bytes] | None:
-        """The keys that count, if the roll has changed since the last look."""
+        """The keys that count, if the roll has changed them since the last look."""
         version = roll.version(self._settings.state_dir)
         if version == self._version:
             return None
-        self._version = version
-        return keys(self._settings, roll.load(self._settings.state_dir))
+        self._version, before = version, self._keys
+        self._keys = keys(self._settings, roll.load(self._settings.state_dir))
+        return None if self._keys == before else self._keys
 
     def renewed(self, now_us: int) -> bool:
         """Looks once a day; True if the collector's own certificate was renewed."""

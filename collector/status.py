@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from sqlalchemy import select
 
-from collector import journal
+from collector import journal, roll
 from collector.config import Config
 from collector.facts import period_energy
 from collector.overview import SiteView, overview
@@ -22,7 +22,7 @@ PROBLEMS_SHOWN = 20
 
 def status(store: Store, config: Config, now_us: int) -> dict[str, Any]:
     """Everything the command tells; the keys are the contract of `--json`."""
-    view = overview(store, config.org, now_us)
+    view, enrolled = overview(store, config.org, now_us), roll.load(config.state_dir)
     names = sorted({*config.sites, *view.sites})
     return {
         "org": config.org,
@@ -33,12 +33,26 @@ def status(store: Store, config: Config, now_us: int) -> dict[str, Any]:
                 "site": agent.site, "agent": agent.agent, "last_seq": agent.last_seq,
                 "last_received_us": agent.last_received_us, "lag_s": agent.lag_us / 1e6,
                 "enrolled": (agent.site, agent.agent) in config.agents,
+                "revoked": (agent.site, agent.agent) in config.revoked,
+                "certificate_until_us": _certificate_until(enrolled, (agent.site, agent.agent)),
             }
             for agent in view.agents
         ],
         "sites": [_site(store, config, name, view.sites.get(name, SiteView()), now_us) for name in names],
-        "set_aside": [_refused(*row) for row in view.set_aside] + _unused_batches(store, config.org),
+        "set_aside": [
+            *(_refused(*row) for row in view.set_aside),
+            *_unused_batches(store, config.org),
+            *(
+                _refused(r.site, r.agent, f"enrolment: {r.reason}", r.detail, r.count, r.at_us)
+                for r in enrolled.refused
+            ),
+        ],
     }  # fmt: skip
+
+
+def _certificate_until(enrolled: roll.Roll, name: roll.Key) -> int | None:
+    member = enrolled.member(name)
+    return max((c.not_after_us for c in member.certificates), default=None) if member else None
 
 
 def _site(store: Store, config: Config, name: str, view: SiteView, now_us: int) -> dict[str, Any]:
@@ -79,15 +93,18 @@ def _refused(site: str, agent: str, reason: str, detail: str, count: int, last_u
 
 def tables(content: dict[str, Any]) -> Iterator[Table]:
     """The same for people; instants in UTC."""
-    agents = Table("site", "agent", "last batch", "received", "lag", title="Agents")
+    agents = Table("site", "agent", "last batch", "received", "lag", "certificate", title="Agents")
     for a in content["agents"]:
-        name = a["agent"] if a["enrolled"] else f"{a['agent']} (not enrolled)"
+        doubt = "revoked" if a["revoked"] else "" if a["enrolled"] else "not enrolled"
+        name = f"{a['agent']} ({doubt})" if doubt else a["agent"]
+        until_us = a["certificate_until_us"]
         agents.add_row(
             a["site"],
             name,
             str(a["last_seq"]),
             _utc(a["last_received_us"]),
             str(timedelta(seconds=round(a["lag_s"]))),
+            "-" if until_us is None else f"until {_utc(until_us)[:10]}",
         )
     yield agents
     columns = ("site", "devices", "power", "energy of the month", "with gaps up to", "gaps", "coin")

@@ -31,7 +31,9 @@ def test_init_writes_a_sample_that_check_accepts(tmp_path: Path) -> None:
     assert call(tmp_path, "check").exit_code == 0
     again = call(tmp_path, "init")
     assert again.exit_code == 2
-    assert "not overwritten" in again.output
+    assert "neither is overwritten" in again.output
+    key = tmp_path / "collector-state" / "collector.key"
+    assert key.stat().st_mode & 0o777 == 0o600
 
 
 def test_check_tells_every_mistake_and_ends_with_2(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_agents_and_broker_are_checked_against_each_other(tmp_path: Path) -> Non
     found = problems(tmp_path, text)
     assert len(found) == 5
     assert "no file" in found[0]
-    assert "go together" in found[1]
+    assert "client_cert_file is missing" in found[1]
     assert "loopback only" in found[2]
     assert "enrolled twice" in found[3]
     assert "[site.south]" in found[4]

@@ -62,7 +62,7 @@ class Sender:
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id)
         self.client.reconnect_delay_set(1, 1)
         self.client.on_connect = lambda client, *_: client.subscribe(wire.topic(ORG, SITE, AGENT, "ack"), 1)
-        self.client.on_message = lambda _c, _d, message: self.acks.put(wire.decode_ack(message.payload))
+        self.client.on_message = lambda _c, _d, message: self.acks.put(_ack(message))
         self.client.will_set(wire.topic(ORG, SITE, AGENT, "status"), b"dead", 1, retain=True)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
@@ -83,6 +83,10 @@ class Sender:
             if ack.seq >= seq:
                 return ack
         raise AssertionError(f"no ack of {seq}")
+
+
+def _ack(message: mqtt.MQTTMessage) -> wire.Ack:
+    return wire.decode_ack(wire.open_word(message.topic, message.payload, None))
 
 
 class Farm:
@@ -192,7 +196,7 @@ def test_embedded_broker_lives_and_dies_with_the_collector(tmp_path: Path) -> No
 
 
 def test_last_will_is_seen(tmp_path: Path, port: int) -> None:
-    link = Link(config.Mqtt(port=port), ORG, Inbox(), Counters(), list)
+    link = Link(config.Mqtt(port=port), ORG, Inbox(), Counters(), list, key_of(9))
     link.start()
     assert link.connected.wait(TIMEOUT_S)
     sender = Sender(port)

@@ -1,12 +1,11 @@
-"""A real mosquitto with the shipped configuration on loopback, and a client to speak to it."""
+"""A real mosquitto as `hashledger collector broker-config` sets it up, its farm, and a client for it."""
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import os
 import queue
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -17,47 +16,153 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from click.testing import CliRunner
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.deploy.files import DEPLOY
+import agent.config
+import collector.config
+from hashledger import main
 
 HOST = "127.0.0.1"
 WAIT_S = 10
-PASSWORDS = {"collector": "c-secret", "site-1-agent-1": "a-secret", "site-2-agent-1": "b-secret"}
+ORG = "my-farm"
+CONFIG = """
+[collector]
+org = "{org}"
+state_dir = "state"
+metrics = "127.0.0.1:{metrics}"
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+ca_file = "state/ca/ca.crt"
+client_cert_file = "state/ca/collector.pem"
+[site.site-1]
+name = "One"
+country = "kz"
+zone = "UTC"
+[site.site-2]
+name = "Two"
+country = "kz"
+zone = "UTC"
+"""
+# A broker whose rights have failed, or that is itself the enemy: somebody who may say and hear everything.
+ROGUE = f"\nuser {ORG}/rogue\ntopic readwrite #\n"
+
+
+def call(*words: object) -> str:
+    """What a command of `hashledger` prints; it has to succeed."""
+    result = CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 @dataclass(frozen=True)
 class Broker:
-    """Where the running broker is and what it was made of."""
+    """Where the running broker is; in `folder`, farm/ is the collector's, m/ its own, a folder an agent's."""
 
+    program: str
     port: int
+    metrics: int
     folder: Path
 
     @property
     def ca_file(self) -> Path:
-        return self.folder / "certs" / "ca.crt"
+        return self.folder / "m" / "ca.crt"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "farm" / "collector.toml"
+
+    @property
+    def settings(self) -> collector.config.Config:
+        return collector.config.load(self.config)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def certificate(self, user: str) -> Path:
+        """Key and certificate of `collector` or of an agent, SITE-agent-N."""
+        if user == "collector":
+            return self.settings.ca_dir / "collector.pem"
+        return self.folder / user / "agent-state" / "tls.pem"
+
+    def agent(self, user: str) -> agent.config.Config:
+        return agent.config.load(self.folder / user / "agent.toml")
+
+    def collector(self, command: str, *words: object) -> str:
+        return call("collector", command, "--config", self.config, *words)
+
+    def bundle(self, user: str, *words: object) -> Path:
+        """A new bundle for SITE-agent-N."""
+        site, _, number = user.rpartition("-agent-")
+        path = self.folder / f"{user}-{time.monotonic_ns()}.bundle"
+        self.collector("enroll", site, f"agent-{number}", "--out", path, *words)
+        return path
+
+    def enrol(self, user: str) -> None:
+        """The agent enrolled by the offline form: four commands, no broker."""
+        bundle, config = self.bundle(user), self.folder / user / "agent.toml"
+        request, answer = self.folder / f"{user}.request", self.folder / f"{user}.answer"
+        call("agent", "enroll", bundle, "--config", config, "--request", request)
+        self.collector("enroll", "--sign", request, "--out", answer)
+        call("agent", "enroll", bundle, "--config", config, "--answer", answer)
+
+    def write(self) -> None:
+        """The broker's files for the roll as it stands; loopback, folder and log for a test."""
+        folder = self.folder / "m"
+        self.collector("broker-config", folder)
+        conf = (folder / "mosquitto.conf").read_text()
+        for shipped, here in [
+            ("/var/lib/mosquitto/", f"{self.folder}/data/"),
+            (f"\nlistener {self.port}\n", f"\nlistener {self.port} {HOST}\n"),
+            ("# log_type debug", "log_type debug\nlog_type information"),  # as the file says; and its reloads
+        ]:
+            assert shipped in conf
+            conf = conf.replace(shipped, here)
+        (folder / "mosquitto.conf").write_text(conf)
+        (folder / "acl").write_text((folder / "acl").read_text() + ROGUE)
+        if os.geteuid() == 0:  # the broker goes on as `user mosquitto`
+            for path in (self.folder, self.folder / "data", folder, *folder.iterdir()):
+                shutil.chown(path, "mosquitto", "mosquitto")
+
+    def reload(self, pid: int) -> None:
+        """The same on the running broker, without a restart."""
+        self.write()
+        before = self.log.count("Reloading config")
+        os.kill(pid, signal.SIGHUP)
+        self.wait_log("Reloading config", before + 1)
+        time.sleep(0.1)  # it says so before it does so
+
+    def wait_log(self, text: str, count: int = 1) -> None:
+        """Until the broker's log has `text` so many times."""
+        until_s = time.monotonic() + WAIT_S
+        while self.log.count(text) < count:
+            assert time.monotonic() < until_s, f"{text!r} is not in:\n{self.log[-3000:]}"
+            time.sleep(0.02)
 
 
 @contextmanager
-def running(program: str, folder: Path) -> Iterator[Broker]:
-    """The shipped mosquitto.conf and acl, with paths and port of a test; ended with the block."""
-    broker = Broker(_free_port(), folder)
-    _write(broker)
-    log = folder / "log"
-    with log.open("wb") as output:
+def running(program: str, folder: Path, users: tuple[str, ...]) -> Iterator[tuple[Broker, int]]:
+    """A farm with these agents enrolled and its broker, with its process id; ended with the block."""
+    broker = Broker(program, free_port(), free_port(), folder)
+    (folder / "data").mkdir()
+    broker.config.parent.mkdir()
+    broker.config.write_text(CONFIG.format(org=ORG, port=broker.port, metrics=broker.metrics))
+    broker.write()  # makes the authority
+    for user in users:
+        broker.enrol(user)
+    broker.write()
+    with (folder / "log").open("wb") as output:
         child = subprocess.Popen(
-            [program, "-c", str(folder / "mosquitto.conf")], stdout=output, stderr=output
+            [program, "-c", str(folder / "m" / "mosquitto.conf")], stdout=output, stderr=output
         )
         try:
             until_s = time.monotonic() + WAIT_S
             while not _listens(broker.port):
-                assert child.poll() is None and time.monotonic() < until_s, log.read_text()
+                assert child.poll() is None and time.monotonic() < until_s, broker.log
                 time.sleep(0.05)
-            yield broker
+            yield broker, child.pid
         finally:
             child.terminate()
             try:
@@ -67,97 +172,7 @@ def running(program: str, folder: Path) -> Iterator[Broker]:
                 child.wait()
 
 
-def _write(broker: Broker) -> None:
-    folder = broker.folder
-    conf = (DEPLOY / "mosquitto" / "mosquitto.conf").read_text("utf-8")
-    for shipped, here in [
-        ("/etc/mosquitto/", f"{folder}/"),
-        ("/var/lib/mosquitto/", f"{folder}/data/"),
-        ("\nlistener 8883\n", f"\nlistener {broker.port} {HOST}\n"),
-    ]:
-        assert shipped in conf
-        conf = conf.replace(shipped, here)
-    (folder / "mosquitto.conf").write_text(conf)
-    acl = (DEPLOY / "mosquitto" / "acl").read_text("utf-8")
-    block = acl[acl.index("user site-1-agent-1") :]
-    (folder / "acl").write_text(
-        acl + "\n" + block.replace("site-1", "site-2")
-    )  # as the file tells people to do
-    (folder / "data").mkdir()
-    (folder / "certs").mkdir()
-    _certificates(folder / "certs")
-    (folder / "passwords").touch()
-    tool = shutil.which("mosquitto_passwd")
-    assert tool is not None
-    for user, password in PASSWORDS.items():
-        subprocess.run([tool, "-b", str(folder / "passwords"), user, password], check=True, timeout=30)
-    if os.geteuid() == 0:  # the broker goes on as `user mosquitto`
-        for path in (folder, *folder.rglob("*")):
-            shutil.chown(path, "mosquitto", "mosquitto")
-
-
-def _certificates(folder: Path) -> None:
-    """A CA and a server certificate for loopback, both for a day."""
-    now = datetime.datetime.now(datetime.UTC)
-    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test CA")])
-    ca_id = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())
-
-    def certificate(
-        name: x509.Name, public: ec.EllipticCurvePublicKey, extensions: list[tuple[x509.ExtensionType, bool]]
-    ) -> bytes:
-        builder = x509.CertificateBuilder(ca_name, name, public, x509.random_serial_number())
-        builder = builder.not_valid_before(now - datetime.timedelta(minutes=5))
-        builder = builder.not_valid_after(now + datetime.timedelta(days=1))
-        for extension, critical in extensions:
-            builder = builder.add_extension(extension, critical)
-        return builder.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    usage = dict.fromkeys(_KEY_USAGES, False) | {"key_cert_sign": True, "crl_sign": True}
-    (folder / "ca.crt").write_bytes(
-        certificate(
-            ca_name,
-            ca_key.public_key(),
-            [
-                (x509.BasicConstraints(ca=True, path_length=0), True),
-                (x509.KeyUsage(**usage), True),
-                (ca_id, False),
-            ],
-        )
-    )
-    (folder / "server.crt").write_bytes(
-        certificate(
-            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test broker")]),
-            key.public_key(),
-            [
-                (x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]), False),
-                (x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ca_id), False),
-            ],
-        )
-    )
-    (folder / "server.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-
-
-_KEY_USAGES = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
-
-
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -172,19 +187,23 @@ def _listens(port: int) -> bool:
 
 
 class Client:
-    """A paho client over TLS; `messages` are (topic, payload) as they came."""
+    """A paho client over TLS with the certificate in a file, or none; `messages` are (topic, payload)."""
 
-    def __init__(self, broker: Broker, user: str | None, password: str | None = None) -> None:
+    def __init__(self, broker: Broker, certificate: Path | None) -> None:
         self.messages: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self._answers: queue.Queue[bool] = queue.Queue()  # is the connection refused?
         self._subscribed: queue.Queue[int] = queue.Queue()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
-        if user is not None:
-            self._client.username_pw_set(user, PASSWORDS[user] if password is None else password)
-        self._client.tls_set_context(ssl.create_default_context(cafile=broker.ca_file))
+        context = ssl.create_default_context(cafile=broker.ca_file)
+        if certificate is not None:
+            context.load_cert_chain(certificate)
+        self._client.tls_set_context(context)
         self._client.on_connect = lambda *a: self._answers.put(a[3].is_failure)
+        # TLS 1.3: a client learns that its certificate was refused after its side of the handshake.
+        self._client.on_disconnect = lambda *a: self._answers.put(True)
         self._client.on_subscribe = lambda *a: self._subscribed.put(a[2])
         self._client.on_message = lambda *a: self.messages.put((a[2].topic, bytes(a[2].payload)))
+        self._client.reconnect_delay_set(60, 60)
         self._client.connect(HOST, broker.port)
         self._client.loop_start()
         self.refused = self._answers.get(timeout=WAIT_S)
@@ -195,6 +214,10 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    @property
+    def connected(self) -> bool:
+        return self._client.is_connected()
 
     def subscribe(self, topic: str) -> None:
         """Subscribe and wait for the broker's word."""

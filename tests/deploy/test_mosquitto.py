@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import ssl
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-import agent.config
-import collector.config
+import agent.app
 from agent import wire
 from agent.publish import Publisher
-from agent.spool import Author, Spool
+from agent.spool import Spool
 from agent.wire import Event
+from collector import private
 from collector.ingest import PACKET_BYTES, Counters, Inbox
 from collector.link import Link
-from tests.deploy.broker import HOST, PASSWORDS, WAIT_S, Broker, Client, running
+from tests.deploy.broker import HOST, ORG, WAIT_S, Broker, Client, running
 
-ORG = "my-farm"
 A, B = "site-1-agent-1", "site-2-agent-1"
-# Debian puts the broker where a plain user's PATH does not look.
-PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 
 
 def topic(user: str, leaf: str) -> str:
@@ -36,44 +29,22 @@ def topic(user: str, leaf: str) -> str:
     return wire.topic(ORG, site, f"agent-{name}", leaf)
 
 
-@pytest.fixture(scope="session")
-def mosquitto() -> str:
-    """The broker's program; installed where CI runs as root, else the tests that need it are skipped."""
-    if shutil.which("mosquitto", path=PATH) is None and os.environ.get("CI") == "true" and os.geteuid() == 0:
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update"], ["install", "-y", "--no-install-recommends", "mosquitto"]):
-            subprocess.run(
-                ["apt-get", "-qq", *command], env=quiet, stdin=subprocess.DEVNULL, check=True, timeout=80
-            )
-    program = shutil.which("mosquitto", path=PATH)
-    if program is None:
-        pytest.skip("no mosquitto here (Debian: mosquitto)")
-    return program
-
-
 @pytest.fixture(scope="module")
 def broker(mosquitto: str) -> Iterator[Broker]:
     # Not pytest's own folder: that one is closed to the user mosquitto.
-    with tempfile.TemporaryDirectory(prefix="hashledger-") as folder, running(mosquitto, Path(folder)) as it:
+    with (
+        tempfile.TemporaryDirectory(prefix="hashledger-") as folder,
+        running(mosquitto, Path(folder), (A, B)) as (it, _),
+    ):
         yield it
 
 
 @pytest.fixture
 def listener(broker: Broker) -> Iterator[Client]:
     """The collector, hearing all that it may hear."""
-    with Client(broker, "collector") as client:
+    with Client(broker, broker.certificate("collector")) as client:
         client.subscribe("#")
         yield client
-
-
-@pytest.mark.parametrize(
-    ("user", "password"),
-    [(None, None), (A, "wrong"), (A, PASSWORDS[B])],
-    ids=["none", "wrong", "another's"],
-)
-def test_credentials_are_needed(broker: Broker, user: str | None, password: str | None) -> None:
-    with Client(broker, user, password) as client:
-        assert client.refused
 
 
 def test_unknown_authority_is_refused_by_the_client(broker: Broker) -> None:
@@ -98,7 +69,7 @@ def _received(plain: socket.socket) -> bytes:
 
 
 def test_batch_and_status_reach_the_collector(broker: Broker, listener: Client) -> None:
-    with Client(broker, A) as client:
+    with Client(broker, broker.certificate(A)) as client:
         for leaf, payload in (("batch", b"packet"), ("status", b"alive")):
             client.publish(topic(A, leaf), payload)
             assert listener.receive() == (topic(A, leaf), payload)
@@ -106,7 +77,7 @@ def test_batch_and_status_reach_the_collector(broker: Broker, listener: Client) 
 
 def test_largest_batch_passes(broker: Broker, listener: Client) -> None:
     largest = bytes(PACKET_BYTES)
-    with Client(broker, A) as client:
+    with Client(broker, broker.certificate(A)) as client:
         client.publish(topic(A, "batch"), largest)
         assert listener.receive() == (topic(A, "batch"), largest)
 
@@ -116,14 +87,14 @@ def test_largest_batch_passes(broker: Broker, listener: Client) -> None:
     [topic(B, "batch"), topic(B, "status"), "hashledger/v1/other/site-1/agent-1/batch"],
 )
 def test_agent_cannot_speak_for_another(broker: Broker, listener: Client, foreign: str) -> None:
-    with Client(broker, A) as client:
+    with Client(broker, broker.certificate(A)) as client:
         client.publish(foreign, b"forged")
         client.publish(topic(A, "batch"), b"own")  # one connection, one order: what came before was denied
         assert listener.receive() == (topic(A, "batch"), b"own")
 
 
 def test_agent_cannot_acknowledge(broker: Broker, listener: Client) -> None:
-    with Client(broker, A) as client, Client(broker, B) as other:
+    with Client(broker, broker.certificate(A)) as client, Client(broker, broker.certificate(B)) as other:
         for reader, own in ((client, topic(A, "ack")), (other, topic(B, "ack"))):
             reader.subscribe(own)
         client.publish(topic(B, "ack"), b"forged")
@@ -135,7 +106,7 @@ def test_agent_cannot_acknowledge(broker: Broker, listener: Client) -> None:
 
 
 def test_agent_reads_its_own_register_and_writes_none(broker: Broker, listener: Client) -> None:
-    with Client(broker, A) as client, Client(broker, B) as other:
+    with Client(broker, broker.certificate(A)) as client, Client(broker, broker.certificate(B)) as other:
         for reader, own in ((client, topic(A, "register")), (other, topic(B, "register"))):
             reader.subscribe(own)
         client.subscribe(topic(B, "register"))  # granted, but delivery asks the acl again
@@ -151,10 +122,10 @@ def test_agent_reads_its_own_register_and_writes_none(broker: Broker, listener: 
 def test_agent_hears_its_own_ack_only(broker: Broker, listener: Client) -> None:
     for user in (B, A):
         listener.publish(topic(user, "ack"), b"1", retain=True)
-    with Client(broker, A) as client:
+    with Client(broker, broker.certificate(A)) as client:
         client.subscribe("#")  # granted, but delivery asks the acl again
         assert client.receive() == (topic(A, "ack"), b"1"), "retained"
-        with Client(broker, B) as other:
+        with Client(broker, broker.certificate(B)) as other:
             other.publish(topic(B, "batch"), b"packet")
         for user in (B, A):
             listener.publish(topic(user, "ack"), b"2", retain=True)
@@ -162,36 +133,15 @@ def test_agent_hears_its_own_ack_only(broker: Broker, listener: Client) -> None:
         assert client.messages.empty()
 
 
-def test_agent_and_collector_speak_through_it(broker: Broker, tmp_path: Path) -> None:
+def test_agent_and_collector_speak_through_it(broker: Broker) -> None:
     """The real publisher and the real link, with the settings that their configurations have."""
-    for user in ("collector", A):
-        (tmp_path / user).write_text(PASSWORDS[user] + "\n")
-    author = Author(
-        ORG, "site-1", "agent-1", Ed25519PrivateKey.generate(), synthetic=True, clock_source="test"
-    )
-    spool = Spool(tmp_path / "spool.db", author)
+    ours = broker.agent(A)
+    author = agent.app.author(ours)
+    spool = Spool(ours.agent.state_dir / "spool.db", author)
     spool.append([Event(1, "agent_started")], 1)
-    publisher = Publisher(
-        spool,
-        author,
-        agent.config.MqttSection(
-            host=HOST, port=broker.port, username=A, password_file=tmp_path / A, ca_file=broker.ca_file
-        ),
-    )
-    inbox = Inbox()
-    link = Link(
-        collector.config.Mqtt(
-            host=HOST,
-            port=broker.port,
-            username="collector",
-            password_file=tmp_path / "collector",
-            ca_file=broker.ca_file,
-        ),
-        ORG,
-        inbox,
-        Counters(),
-        tuple,
-    )
+    publisher = Publisher(spool, author, ours.mqtt)
+    inbox, settings = Inbox(), broker.settings
+    link = Link(settings.mqtt, ORG, inbox, Counters(), tuple, private.collector_key(settings.state_dir))
     link.start()
     publisher.start()
     try:
