@@ -5,7 +5,7 @@ SAMPLE = """\
 
 [collector]
 org = "my-org"                  # a-z, 0-9 and '-'; the same in every agent's configuration
-state_dir = "collector-state"   # journal (the truth), ledger (derived), statements: back this up
+state_dir = "collector-state"   # journal (the truth), ledger, statements, keys: back this up
 metrics = "127.0.0.1:9465"      # Prometheus
 # metrics_per_device = true     # one power series a device: not for thousands of devices
 
@@ -14,15 +14,13 @@ host = "127.0.0.1"
 port = 1883
 embedded = true                 # our own broker, loopback only: one machine, trials. Else mosquitto:
 # embedded = false
-# host = "broker.example"
+# host = "broker.example"        # as agents reach it, too
 # port = 8883
-# username = "collector"
-# password_file = "mqtt-password"
-# ca_file = "ca.pem"
-# client_cert_file = "collector.pem"
-# client_key_file = "collector.key"
+# ca_file = "collector-state/ca/ca.crt"                 # made by `hashledger collector broker-config DIR`
+# client_cert_file = "collector-state/ca/collector.pem"
 
-# One section an agent; the agent prints its public key when it enrols.
+# Agents enrol with a bundle (`hashledger collector enroll SITE AGENT`) and stand in the state folder's roll.
+# By hand, without certificates and on loopback only: the public key that `hashledger agent init` prints.
 # [[agent]]
 # site = "north"
 # name = "box-1"

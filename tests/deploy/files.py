@@ -19,9 +19,3 @@ def read_yaml(path: Path) -> Any:
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
-
-
-def directives(path: Path) -> list[list[str]]:
-    """The words of each line of a mosquitto file; comments and empty lines left out."""
-    lines = (line.strip() for line in path.read_text("utf-8").splitlines())
-    return [line.split() for line in lines if line and not line.startswith("#")]

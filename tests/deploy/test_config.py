@@ -10,10 +10,10 @@ import pytest
 
 import agent.config
 import collector.config
-import collector.ingest
-from agent import wire
+from agent import certificate, enrol
+from collector import broker_config, ca
 from collector.sample import SAMPLE
-from tests.deploy.files import DEPLOY, directives, read_yaml
+from tests.deploy.files import DEPLOY, read_yaml
 
 AGENT, COLLECTOR = DEPLOY / "config" / "agent.toml", DEPLOY / "config" / "collector.toml"
 
@@ -21,14 +21,17 @@ AGENT, COLLECTOR = DEPLOY / "config" / "agent.toml", DEPLOY / "config" / "collec
 def test_agent_sample_loads() -> None:
     config = agent.config.load(AGENT)
     assert config.agent.state_dir.is_relative_to("/var/lib/hashledger-agent")
-    assert config.mqtt.ca_file is not None, "TLS"
+    state = config.agent.state_dir
+    assert config.mqtt.ca_file == state / enrol.CA_FILE
+    assert config.mqtt.client_cert_file == state / certificate.FILE
+    assert config.mqtt.collector_key_file == state / enrol.COLLECTOR_FILE
 
 
 def test_collector_sample_loads(tmp_path: Path) -> None:
-    for name in ("ca.crt", "collector.mqtt.password"):
-        (tmp_path / name).touch()  # made on site, by the recipe in the README
-    config = collector.config.load(Path(shutil.copy(COLLECTOR, tmp_path)))
+    config = collector.config.load(Path(shutil.copy(COLLECTOR, tmp_path)), unmade=True)
     assert config.state_dir == Path("/var/lib/hashledger-collector")
+    assert config.mqtt.ca_file == config.ca_dir / ca.CERTIFICATE_FILE
+    assert config.mqtt.client_cert_file == config.ca_dir / broker_config.OWN_CERTIFICATE
     assert not config.mqtt.embedded
     assert config.agents == {}, "nobody is enrolled by a sample"
 
@@ -56,26 +59,6 @@ def test_names_agree_over_all_files() -> None:
     assert theirs["collector"]["org"] == ours.agent.org
     assert list(theirs["site"]) == [ours.agent.site]
     assert (theirs["mqtt"]["host"], theirs["mqtt"]["port"]) == (ours.mqtt.host, ours.mqtt.port)
-    users = [words[1] for words in directives(DEPLOY / "mosquitto" / "acl") if words[0] == "user"]
-    assert users == [theirs["mqtt"]["username"], ours.mqtt.username]
     scraped = read_yaml(DEPLOY / "prometheus" / "prometheus.yml")["scrape_configs"][1]["static_configs"][0]
     who = {"org": ours.agent.org, "site": ours.agent.site, "agent": ours.agent.name}
     assert scraped["labels"] == who
-
-
-def test_acl_speaks_of_the_topics_of_the_wire() -> None:
-    ours = agent.config.load(AGENT).agent
-    granted = {tuple(w[1:]) for w in directives(DEPLOY / "mosquitto" / "acl") if w[0] == "topic"}
-    assert granted == {
-        *(("read", wire.topic(ours.org, "+", "+", leaf)) for leaf in ("batch", "status")),
-        *(("write", wire.topic(ours.org, "+", "+", leaf)) for leaf in ("ack", "register")),
-        *(("write", wire.topic(ours.org, ours.site, ours.name, leaf)) for leaf in ("batch", "status")),
-        *(("read", wire.topic(ours.org, ours.site, ours.name, leaf)) for leaf in ("ack", "register")),
-    }
-
-
-def test_broker_takes_every_batch_the_collector_takes() -> None:
-    settings = {words[0]: words[1] for words in directives(DEPLOY / "mosquitto" / "mosquitto.conf")}
-    largest = collector.ingest.PACKET_BYTES + 64 * 1024  # and room for topic and header
-    assert largest <= int(settings["max_packet_size"]) < 2 * largest
-    assert "message_size_limit" not in settings, "it confirms what it drops"
