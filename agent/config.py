@@ -160,6 +160,15 @@ class MqttSection(_Section):
     client_key_file: Path | None = None  # left out where `client_cert_file` holds the key as well
     collector_key_file: Path | None = None
 
+    @model_validator(mode="after")
+    def _secured(self) -> MqttSection:
+        if self.host not in LOOPBACK and None in (self.ca_file, self.collector_key_file):
+            raise ValueError(
+                f"{self.host} is not loopback: ca_file and collector_key_file are needed;"
+                " 'hashledger agent enroll BUNDLE' makes them"
+            )
+        return self
+
     def collector_key(self) -> bytes | None:
         """The collector's public key (32 bytes), if its file is named; ConfigError if that is no key."""
         if self.collector_key_file is None:

@@ -107,7 +107,7 @@ def write(
 def acl(settings: Config, roll: Roll, now_us: int) -> str:
     """Who may say and hear what; what is not listed is denied."""
     org = settings.org
-    out = [p for p in roll.pending if p.used_us is None and p.expires_us > now_us]
+    out = [p for p in roll.pending if p.is_out(now_us)]
     agents = {*settings.agents, *roll.keys, *((p.site, p.agent) for p in out)} - roll.revoked
     blocks = [_block(collector_name(org), _collector_rights(org))]
     blocks += [

@@ -258,9 +258,12 @@ def _roll(state_dir: Path, problems: list[str]) -> roll.Roll:
 def _mqtt_problems(mqtt: Mqtt, unmade: bool) -> Iterator[str]:
     for key, value in mqtt:
         if isinstance(value, Path) and not (value.is_file() or unmade):
-            yield f"mqtt.{key}: {value} is no file"
+            made = "; 'hashledger collector broker-config DIR' makes it" if value.parent.name == "ca" else ""
+            yield f"mqtt.{key}: {value} is no file{made}"
     if mqtt.client_key_file is not None and mqtt.client_cert_file is None:
         yield "mqtt.client_key_file: client_cert_file is missing; it may hold the key as well"
+    if mqtt.ca_file is None and not (mqtt.embedded or _is_loopback(mqtt.host)):
+        yield f"mqtt.ca_file: {mqtt.host} is not loopback; 'hashledger collector broker-config DIR' makes one"
     if mqtt.embedded and not _is_loopback(mqtt.host):
         yield f"mqtt.host: {mqtt.host}; the embedded broker is for loopback only: 127.0.0.1"
 

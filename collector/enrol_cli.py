@@ -109,13 +109,11 @@ def broker_config_command(path: Path, folder: Path, seen_as: Path | None, hosts:
         broker_config.own_certificate(settings, authority, now_us)
         now = roll.load(settings.state_dir)
         names = (settings.mqtt.host, *hosts)
-        broker_config.write(folder, (seen_as or folder).resolve(), settings, authority, now, names, now_us)
-    agents, certificates = (
-        len(settings.agents) - len(settings.revoked),
-        len(enrol.revoked_serials(now, now_us)),
-    )
+        broker_config.write(folder, seen_as or folder.resolve(), settings, authority, now, names, now_us)
+    agents, certificates = len(settings.agents) - len(settings.revoked), enrol.revoked_serials(now, now_us)
+    bundles = sum(p.is_out(now_us) for p in now.pending)
     click.echo(
-        f"{folder}: {agents} agents, {certificates} certificates revoked; "
+        f"{folder}: {agents} agents, {bundles} bundles out, {len(certificates)} certificates revoked; "
         "a running mosquitto takes it with SIGHUP (systemctl reload mosquitto)"
     )
 

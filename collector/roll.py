@@ -60,6 +60,10 @@ class Pending(msgspec.Struct, frozen=True):
     expires_us: int
     used_us: int | None = None
 
+    def is_out(self, now_us: int) -> bool:
+        """True if a box may still enrol with it."""
+        return self.used_us is None and self.expires_us > now_us
+
 
 class Refusal(msgspec.Struct, frozen=True):
     """An enrolment or renewal that was refused."""

@@ -104,7 +104,7 @@ def tables(content: dict[str, Any]) -> Iterator[Table]:
             str(a["last_seq"]),
             _utc(a["last_received_us"]),
             str(timedelta(seconds=round(a["lag_s"]))),
-            "-" if until_us is None else f"until {_utc(until_us)[:10]}",
+            "-" if until_us is None else _utc(until_us)[:10],
         )
     yield agents
     columns = ("site", "devices", "power", "energy of the month", "with gaps up to", "gaps", "coin")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
@@ -14,6 +17,7 @@ from agent import certificate, config, keys, private, wire, wire_enrol
 from agent.cli import agent
 from agent.config import ConfigError
 from collector import ca
+from hashledger import main
 
 BUNDLE = wire_enrol.Bundle(
     wire.VERSION, "0" * 16, "acme", "north", "box-1", "127.0.0.1", 8883, 2**60, "CA", bytes(32), b"t", "", ""
@@ -91,6 +95,31 @@ def test_a_certificate_for_another_key_is_not_installed(tmp_path: Path) -> None:
     with pytest.raises(certificate.CertificateError, match="not a certificate"):
         certificate.install(tmp_path, "junk")
     assert not (tmp_path / certificate.FILE).exists()
+
+
+@pytest.mark.parametrize("given", ["ca_file", "collector_key_file", ""])
+def test_beyond_loopback_nothing_goes_unencrypted_or_unsigned(tmp_path: Path, given: str) -> None:
+    text = config.sample("acme", "north", ("127.0.0.0/30",))
+    kept = [line for line in text.splitlines() if "_file" not in line or (given and line.startswith(given))]
+    with pytest.raises(ConfigError, match="ca_file and collector_key_file are needed"):
+        config.parse("\n".join(kept), tmp_path / "agent.toml")
+    config.parse(text, tmp_path / "agent.toml")
+
+
+def test_no_command_takes_a_secret_as_an_argument() -> None:
+    """What is typed is seen by everyone on the machine, in its process title and in the shell's history."""
+
+    def options(command: click.Command, context: click.Context) -> Iterator[str]:
+        yield from (name for parameter in command.params for name in parameter.opts)
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                inner = command.get_command(context, name)
+                assert inner is not None
+                yield from options(inner, context)
+
+    found = set(options(main, click.Context(main)))
+    assert "--config" in found
+    assert [name for name in found if re.search("pass|token|secret|pin", name)] == []
 
 
 # ---- the collector's word

@@ -195,6 +195,12 @@ def test_embedded_broker_lives_and_dies_with_the_collector(tmp_path: Path) -> No
         time.sleep(0.05)
 
 
+def test_embedded_broker_hears_loopback_alone(port: int) -> None:
+    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    with pytest.raises(ConnectionRefusedError):  # an address of this machine, too: bound to all, it answers
+        socket.create_connection(("127.0.0.2", port), timeout=1)
+
+
 def test_last_will_is_seen(tmp_path: Path, port: int) -> None:
     link = Link(config.Mqtt(port=port), ORG, Inbox(), Counters(), list, key_of(9))
     link.start()
