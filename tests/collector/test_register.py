@@ -199,7 +199,7 @@ def registered(port: int, count: int) -> None:
 
     def on_message(_client: object, _data: object, message: mqtt.MQTTMessage) -> None:
         if message.topic == topic:  # the embedded broker hands over what is retained elsewhere, too
-            heard.put(bytes(message.payload))
+            heard.put(wire.open_word(topic, bytes(message.payload), None))
 
     client = mqtt.Client(CallbackAPIVersion.VERSION2, "observer")
     client.on_message = on_message
