@@ -90,7 +90,7 @@ async def read(address: str, access: Access, *, full: bool) -> Reading:
 async def _ask_supply(address: str, access: Access, budget: Budget, replies: Replies, *, full: bool) -> None:
     """Ask port 6060 where the API tells no watts; in sweeps only a device that has answered there before."""
     memory = f"{FAMILY} power {address}"
-    if _watts(_merged(replies.got)) is not None or not (full or access.known.get(memory)):
+    if not (full or access.known.get(memory)) or _watts(_merged(replies.got)) is not None:
         return
     asked = Asked(port=access.network.antminer_power_port, digest=access.credentials.of(FAMILY))
 

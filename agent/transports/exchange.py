@@ -1,8 +1,8 @@
 """One request and its reply over a bare socket: the least that a poll can cost.
 
 A transport of the event loop, its protocol and two time-outs a request took half of a sweep's processor time.
-Here one object holds it all: a socket, a future, and one timer that watches the connection first and then the
-reply. What a reply is, and when it is whole, a subclass tells.
+Here one object holds it all: a socket, a future, and the moment by which the connection, then the reply, must
+be there. What a reply is, and when it is whole, a subclass tells.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from agent.readings import DeviceError, ProtocolError, Unreachable
+from agent.transports import poller
 from agent.transports.network import Network
 
 # A reply at sweep depth comes in one piece; larger buffers cost their allocation at every read.
@@ -29,17 +30,17 @@ class Exchange(ABC):
 
     __slots__ = (
         "connected",
+        "due_s",
         "ends_s",
         "fd",
         "limit_s",
-        "loop",
         "max_bytes",
+        "poller",
         "port",
         "received",
         "reply",
         "request",
         "sock",
-        "timer",
     )
 
     def __init__(
@@ -54,17 +55,17 @@ class Exchange(ABC):
         self.port, self.request, self.limit_s = port, request, limit_s
         self.max_bytes = network.max_reply_bytes
         self.received = bytearray()
-        self.loop = loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         self.reply: asyncio.Future[Any] = loop.create_future()
-        self.ends_s = loop.time() + limit_s
+        now_s = loop.time()
+        self.ends_s = now_s + limit_s
         self.connected = connection is not None
         self.sock = connection or self._connecting(address)
         self.fd = self.sock.fileno()
-        if connection is None:
-            loop.add_writer(self.fd, self._writable)
-            self.timer = loop.call_later(min(network.connect_timeout_s, limit_s), self._expired)
-        else:
-            self.timer = loop.call_at(self.ends_s, self._expired)
+        self.poller = poller.of(loop)
+        self.due_s = self.ends_s if self.connected else now_s + min(network.connect_timeout_s, limit_s)
+        self.poller.watch(self.fd, self, writes=not self.connected)
+        if self.connected:
             self._send()
 
     async def run(self) -> Any:
@@ -72,9 +73,7 @@ class Exchange(ABC):
         try:
             return await self.reply
         finally:
-            self.timer.cancel()
-            self.loop.remove_writer(self.fd)
-            self.loop.remove_reader(self.fd)
+            self.poller.leave(self.fd)
             self.leave()
 
     @abstractmethod
@@ -103,12 +102,30 @@ class Exchange(ABC):
         if not self.reply.done():
             self.reply.set_exception(error)
 
+    def ready(self) -> None:
+        """The socket can be written to for the first time, or read from."""
+        if self.reply.done():
+            self.poller.leave(self.fd)  # whoever awaits the reply has not yet had the time to
+        elif self.connected:
+            self._receive()
+        else:
+            self.poller.reads(self.fd)
+            self._send()
+
+    def expired(self) -> None:
+        """`due_s` has passed."""
+        if self.reply.done():
+            return
+        if self.connected:
+            self.late()
+        else:
+            self.fail(Unreachable(f"{self.port}/tcp: no answer to the connection"))
+
     def _connecting(self, address: str) -> socket.socket:
         try:
-            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:
             raise self._unreachable(error.errno) from error
-        sock.setblocking(False)
         number = sock.connect_ex((address, self.port))
         if number not in (0, errno.EINPROGRESS):
             sock.close()
@@ -118,53 +135,34 @@ class Exchange(ABC):
     def _unreachable(self, number: int | None) -> Unreachable:
         return Unreachable(f"{self.port}/tcp: {os.strerror(number or 0)}")
 
-    def _writable(self) -> None:
-        self.loop.remove_writer(self.fd)
-        if self.reply.done():
-            return
-        if number := self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self.fail(self._unreachable(number))
-            return
-        self.connected = True
-        self._send()
-
     def _send(self) -> None:
         """A request is some hundred bytes and the buffer of an idle connection is empty: it goes at once."""
+        was_connected, self.connected = self.connected, True
+        self.due_s = self.ends_s
         try:
             sent = self.sock.send(self.request)
         except OSError as error:
-            self.end(str(error))
+            if was_connected:
+                self.end(str(error))
+            else:  # the first thing said on a connection tells that there is none
+                self.fail(self._unreachable(error.errno))
             return
         if sent < len(self.request):
             self.fail(ProtocolError(f"{self.port}/tcp: takes only {sent} bytes of the request"))
-            return
-        self.loop.add_reader(self.fd, self._readable)
 
-    def _readable(self) -> None:
-        # Until nothing is left: where data and a reset come together, uvloop calls once and never again.
-        while not self.reply.done():
-            try:
-                data = self.sock.recv(CHUNK_BYTES)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                self.end(str(error))
-                return
-            if not data:
-                self.end("")
-                return
-            self.received += data
-            if len(self.received) > self.max_bytes:
-                self.fail(ProtocolError(f"reply over {self.max_bytes} bytes"))
-            else:
-                self.take(data)
-
-    def _expired(self) -> None:
-        if self.reply.done():
+    def _receive(self) -> None:
+        try:
+            data = self.sock.recv(CHUNK_BYTES)
+        except (BlockingIOError, InterruptedError):
             return
-        if not self.connected:
-            self.fail(Unreachable(f"{self.port}/tcp: no answer to the connection"))
-        elif self.loop.time() < self.ends_s - 0.001:  # it was the connection's time that is over
-            self.timer = self.loop.call_at(self.ends_s, self._expired)
+        except OSError as error:
+            self.end(str(error))
+            return
+        if not data:
+            self.end("")
+            return
+        self.received += data
+        if len(self.received) > self.max_bytes:
+            self.fail(ProtocolError(f"reply over {self.max_bytes} bytes"))
         else:
-            self.late()
+            self.take(data)
