@@ -26,6 +26,9 @@ PATIENCE = 2
 LONGEST_PAUSE_S = 300.0
 LOOK_S = 0.1  # how late a poll may be ended: a hundredth of its deadline
 
+_ORIGINS = {origin: number for number, origin in enumerate(wire.ORIGINS)}
+_STATES = {state: number for number, state in enumerate(wire.STATES)}
+
 T = TypeVar("T")
 
 Poll = Callable[[str, str | None, bool], Awaitable[Reading]]  # (address, family, full)
@@ -243,8 +246,8 @@ def columns(
         "delay_ms": [(r.observed_us - started_us) // 1000 for r in rows],
         "hashrate_mhs": [r.hashrate_hs for r in rows],
         "power_mw": [r.power_w for r in rows],
-        "origin": [wire.ORIGINS.index(r.power_origin) for r in rows],
-        "state": [wire.STATES.index(r.state) for r in rows],
+        "origin": [_ORIGINS[r.power_origin] for r in rows],
+        "state": [_STATES[r.state] for r in rows],
         "uptime_s": [r.uptime_s for r in rows],
         "chip_temp_dc": [max(r.chip_temps_c, default=None) for r in rows],
         "fan_rpm": [min(r.fans_rpm, default=None) for r in rows],
