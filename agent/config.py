@@ -302,7 +302,7 @@ def _mistakes(error: ValidationError) -> list[str]:
 def _given(mistake: Any) -> str:
     if mistake["type"] == "missing" or isinstance(mistake["input"], dict):
         return ""
-    if "password" in mistake["loc"]:
+    if "password" in mistake["loc"] or mistake["loc"][0] == "login":  # a misspelt key holds one as well
         return ""
     return f" (given: {mistake['input']!r})"
 

@@ -182,10 +182,15 @@ def topic(org: str, site: str, agent: str, leaf: str) -> str:
 
 
 def parse_topic(text: str) -> tuple[str, str, str, str]:
-    """(org, site, agent, leaf) of a topic; WireError for any other."""
+    """(org, site, agent, leaf) of a topic; WireError for any other, and for names that are none."""
     parts = text.split("/")
     if len(parts) != 6 or parts[:2] != ["hashledger", "v1"]:
         raise WireError(f"topic {text!r} is not hashledger/v1/ORG/SITE/AGENT/LEAF")
+    try:
+        for name in parts[2:5]:  # they are shown to people: no control characters, no markup
+            check_name(name)
+    except ValueError as error:
+        raise WireError(f"topic {text!r}: {error}") from error
     return parts[2], parts[3], parts[4], parts[5]
 
 

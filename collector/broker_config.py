@@ -46,6 +46,8 @@ tls_version tlsv1.2
 # The certificate's common name is the user: ORG/SITE/AGENT. There are no passwords.
 require_certificate true
 use_identity_as_username true
+# And the client id: else whoever is let in could take another's id, and throw it out with each connection.
+use_username_as_clientid true
 
 # 50 is what agents keep under way; 20 to 100 gave the best rate.
 max_inflight_messages 50

@@ -82,19 +82,25 @@ def make_bundle(
 
 
 def revoke(roll: Roll, name: Key, now_us: int) -> Roll:
-    """The agent out: its key and its certificates count no more; EnrolError if it never was in."""
+    """The agent out: its key, its certificates and its bundles count no more; EnrolError if it has none."""
     member = roll.member(name)
-    if member is None:
-        raise EnrolError(f"{'/'.join(name)} is not enrolled; 'hashledger collector status' lists who is")
-    if member.revoked_us is not None:
+    out = [p for p in roll.pending if (p.site, p.agent) == name and p.is_out(now_us)]
+    if member is None and not out:
+        raise EnrolError(
+            f"{'/'.join(name)} is not enrolled and has no bundle out; 'hashledger collector status' lists who"
+            " is enrolled, and an [[agent]] of the configuration is taken out there"
+        )
+    for pending in out:
+        roll = roll.with_bundle(msgspec.structs.replace(pending, withdrawn_us=now_us), now_us)
+    if member is None or member.revoked_us is not None:
         return roll
     return roll.with_member(msgspec.structs.replace(member, revoked_us=now_us))
 
 
 def revoked_serials(roll: Roll, now_us: int) -> list[int]:
-    """What belongs on the revocation list: certificates of revoked agents and of used bundles."""
+    """What belongs on the revocation list: certificates of revoked agents, of used and withdrawn bundles."""
     found = [c for m in roll.members if m.revoked_us is not None for c in m.certificates]
-    found += [p.certificate for p in roll.pending if p.used_us is not None]
+    found += [p.certificate for p in roll.pending if not p.is_out(now_us)]
     return sorted(int(c.serial, 16) for c in found if c.not_after_us > now_us)
 
 
@@ -150,6 +156,8 @@ def _admit(
                 "bundle used twice", f"it was used {ca.instant(pending.used_us):%F %T} UTC by another key"
             )
         return roll, known.pem
+    if pending.withdrawn_us is not None:
+        raise Refused("bundle withdrawn", f"{ca.instant(pending.withdrawn_us):%F %T} UTC, by revoke")
     if now_us >= pending.expires_us:
         raise Refused("bundle expired", f"it was good until {ca.instant(pending.expires_us):%F %T} UTC")
     if (member.public_key if member else by_hand.get(name, request.public_key)) != request.public_key:

@@ -82,12 +82,20 @@ def _sign(settings: Config, authority: Authority, request: Path, out: Path) -> N
 @click.argument("site")
 @click.argument("agent")
 def revoke_command(path: Path, site: str, agent: str) -> None:
-    """Shut AGENT of SITE out for good: its key, its certificates, its topics."""
+    """Shut AGENT of SITE out for good, or withdraw its bundle that nobody has used yet."""
     with told():
         settings = config.load(path, unmade=True)
         now_us = app.now_us()
-        roll.change(settings.state_dir, lambda before: (enrol.revoke(before, (site, agent), now_us), None))
-    click.echo(f"{site}/{agent} is revoked: a running collector refuses its batches from now on.")
+
+        def how(before: roll.Roll) -> tuple[roll.Roll, bool]:
+            after = enrol.revoke(before, (site, agent), now_us)
+            return after, after.member((site, agent)) is not None
+
+        was_in = roll.change(settings.state_dir, how)
+    if was_in:
+        click.echo(f"{site}/{agent} is revoked: a running collector refuses its batches from now on.")
+    else:
+        click.echo(f"{site}/{agent}: its bundle is withdrawn; a running collector enrols nobody with it.")
     click.echo("Shut it out at the broker: hashledger collector broker-config DIR, then reload mosquitto.")
 
 

@@ -50,7 +50,7 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """A bundle that was made; once used it holds by which request, and no token any more."""
+    """A bundle that was made; the token is kept after its use, for the box whose answer was lost."""
 
     id: str
     site: str
@@ -59,10 +59,11 @@ class Pending(msgspec.Struct, frozen=True):
     certificate: Certificate
     expires_us: int
     used_us: int | None = None
+    withdrawn_us: int | None = None
 
     def is_out(self, now_us: int) -> bool:
         """True if a box may still enrol with it."""
-        return self.used_us is None and self.expires_us > now_us
+        return self.used_us is None and self.withdrawn_us is None and self.expires_us > now_us
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -111,7 +111,7 @@ def test_columns_of_the_wrong_length_are_refused() -> None:
 def test_ack_and_topic_come_back() -> None:
     assert wire.decode_ack(wire.encode_ack(7, b"h" * 32)) == wire.Ack(1, 7, b"h" * 32)
     assert wire.parse_topic(wire.topic("o", "s", "a", "ack")) == ("o", "s", "a", "ack")
-    for bad in ("hashledger/v2/o/s/a/ack", "hashledger/v1/o/s/a", "x"):
+    for bad in ("hashledger/v2/o/s/a/ack", "hashledger/v1/o/s/a", "hashledger/v1/o/[red]/\033/ack", "x"):
         with pytest.raises(wire.WireError):
             wire.parse_topic(bad)
 

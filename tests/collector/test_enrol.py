@@ -119,6 +119,18 @@ def test_a_revoked_name_is_never_given_out_again(office: Office, tmp_path: Path)
         enrol.revoke(office.roll, ("north", "nobody"), T0)
 
 
+def test_a_withdrawn_bundle_enrols_nobody(office: Office, tmp_path: Path) -> None:
+    bundle = office.bundle()
+    office.roll = enrol.revoke(office.roll, NAME, T0)
+    assert set(office.acl()) == {f"{ORG}/collector"}
+    held = x509.load_pem_x509_certificate(bundle.certificate.encode())
+    assert enrol.revoked_serials(office.roll, T0) == [held.serial_number]
+    assert "bundle withdrawn" in office.answer(bundle, ask(bundle, tmp_path, box(tmp_path))).refused
+    assert not office.roll.members
+    another = office.bundle()  # the name was never held: another bundle may be made for it
+    assert office.answer(another, ask(another, tmp_path, box(tmp_path))).certificate
+
+
 def test_a_revoked_key_takes_no_new_batches_and_still_proves_the_old_ones(
     office: Office, tmp_path: Path
 ) -> None:
@@ -287,6 +299,15 @@ def test_a_secret_that_others_can_read_is_refused(
             read(state)
     (state / name).chmod(0o400)
     read(state)
+
+
+def test_a_failed_write_leaves_the_old_secret_and_no_draft(tmp_path: Path) -> None:
+    private.write(tmp_path / "secret", b"old")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError):
+        private.write(tmp_path / "folder", b"new")
+    assert {path.name for path in tmp_path.iterdir()} == {"secret", "folder"}
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
 
 
 def test_an_authority_with_anothers_key_is_refused(office: Office, tmp_path: Path) -> None:

@@ -189,11 +189,15 @@ def _listens(port: int) -> bool:
 class Client:
     """A paho client over TLS with the certificate in a file, or none; `messages` are (topic, payload)."""
 
-    def __init__(self, broker: Broker, certificate: Path | None) -> None:
+    def __init__(
+        self, broker: Broker, certificate: Path | None, client_id: str = "", will_topic: str = ""
+    ) -> None:
         self.messages: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self._answers: queue.Queue[bool] = queue.Queue()  # is the connection refused?
         self._subscribed: queue.Queue[int] = queue.Queue()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id)
+        if will_topic:
+            self._client.will_set(will_topic, b"last will", qos=1)
         context = ssl.create_default_context(cafile=broker.ca_file)
         if certificate is not None:
             context.load_cert_chain(certificate)
@@ -214,6 +218,13 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def drop(self) -> None:
+        """Go without a goodbye: the broker publishes the last will."""
+        self._client.loop_stop()
+        connection = self._client.socket()
+        assert connection is not None
+        connection.close()
 
     @property
     def connected(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
 import tempfile
@@ -208,6 +209,34 @@ def test_an_agent_cannot_read_anothers_ack(farm: Farm) -> None:
         rogue.publish(topic(B, "ack"), b"for B")
         rogue.publish(topic(A, "certificate"), b"for A")  # one connection, one order
         assert client.receive() == (topic(A, "certificate"), b"for A")
+
+
+def test_a_last_will_in_anothers_name_is_not_published(farm: Farm) -> None:
+    with farm.rogue() as rogue:
+        for user in (A, B):
+            rogue.subscribe(topic(user, "status"))
+        for user in (B, A):  # its own is: the denied one came first, and did not come
+            gone = farm.broker.log.count("closed its connection")
+            with Client(farm.broker, farm.broker.certificate(A), will_topic=topic(user, "status")) as client:
+                client.drop()
+            farm.broker.wait_log("closed its connection", gone + 1)
+        assert rogue.receive() == (topic(A, "status"), b"last will")
+    assert re.search(rf"Will message specified .*\n\d+: \t{topic(B, 'status')}\n", farm.broker.log)
+
+
+def test_nobody_throws_another_out_by_its_client_id(farm: Farm) -> None:
+    with (
+        Client(farm.broker, farm.broker.certificate(B), "hashledger-b") as other,
+        Client(farm.broker, farm.broker.certificate(A), "hashledger-b") as thief,
+        farm.rogue() as rogue,
+    ):
+        thief.subscribe(topic(A, "certificate"))
+        other.subscribe(topic(B, "certificate"))
+        rogue.publish(topic(B, "certificate"), b"for B")
+        assert other.receive() == (topic(B, "certificate"), b"for B")
+        assert other.connected and thief.connected
+    # The id is the certificate's name, whatever was asked for.
+    assert f" as {ORG}/site-1/agent-1 (" in farm.broker.log and " as hashledger-b " not in farm.broker.log
 
 
 # ---- batches
