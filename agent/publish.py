@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import sys
 import threading
 import time
 
@@ -54,6 +55,7 @@ class Publisher:
         self._stopping = False
         self._paused = False
         self._connected_s: float | None = None  # monotonic
+        self._failure = ""  # why the last try to connect failed; the same again is not told again
         self._ack: wire.Ack | None = None  # newest, not yet looked at
         self._acked_seq = -1  # -1: unknown until the first ack of this connection
         self._next_seq = 1
@@ -140,6 +142,7 @@ class Publisher:
             self._take_certificate()
             client.tls_set_context(self._tls)
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
@@ -150,6 +153,12 @@ class Publisher:
         if self._tls is not None and certificate is not None:
             private.check(key or certificate)
             self._tls.load_cert_chain(certificate, key)
+
+    def _on_connect_fail(self, _client: mqtt.Client, _user: object) -> None:
+        failure = str(sys.exception())  # paho calls this while it handles the error
+        if failure != self._failure:
+            log.warning("broker %s:%d: %s", self._settings.host, self._settings.port, failure)
+        self._failure = failure
 
     def _on_connect(
         self, client: mqtt.Client, _user: object, _flags: object, reason: ReasonCode, _more: object
@@ -163,6 +172,7 @@ class Publisher:
         if self._renewal is not None:
             client.subscribe(self._renewal.answer_topic, qos=1)
         client.publish(self._topics["status"], b"alive", qos=1, retain=True)
+        self._failure = ""
         with self._wake:
             self._connected_s = time.monotonic()
             self._acked_seq = -1

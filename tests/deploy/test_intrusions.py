@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -33,7 +35,7 @@ from agent.spool import Author, Spool
 from agent.wire import Event, Inventory
 from collector import app, ca, private, roll
 from hashledger import main
-from tests.deploy.broker import ORG, WAIT_S, Broker, Client, call, running
+from tests.deploy.broker import HOST, ORG, WAIT_S, Broker, Client, call, running
 
 A, B, REVOKED, STOLEN = "site-1-agent-1", "site-2-agent-1", "site-1-agent-9", "site-1-agent-8"
 ROOT = Path(__file__).parents[2]
@@ -318,6 +320,25 @@ def test_a_forged_ack_is_refused_counted_and_named(
     assert box.spool.depth() == depth
     named = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
     assert [text.split(": ")[:2] for text in named] == [[topic(B, "ack"), "forged, refused"]] * len(forged)
+
+
+def test_an_agents_certificate_makes_no_broker(
+    farm: Farm, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(farm.broker.certificate(A))
+    with socket.create_server((HOST, 0)) as door:
+        door.settimeout(WAIT_S)
+        settings = farm.broker.agent(B).mqtt.model_copy(update={"port": door.getsockname()[1]})
+        spool = Spool(tmp_path / "spool.db", farm.author(B))
+        publisher = Publisher(spool, farm.author(B), settings)
+        publisher.start()
+        plain, _ = door.accept()
+        with plain, pytest.raises(ssl.SSLError):
+            context.wrap_socket(plain, server_side=True).read()
+        until(lambda: "unsuitable certificate purpose" in caplog.text, lambda: caplog.text)
+        publisher.stop()
+        spool.close()
 
 
 def test_an_old_ack_played_again_costs_a_bounded_resend_and_ends(farm: Farm, box: Box) -> None:
