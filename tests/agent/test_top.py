@@ -198,8 +198,10 @@ def test_an_agent_that_does_not_run_is_said_so() -> None:
         top.scrape("127.0.0.1", 1)
 
 
+# A shell that started the tests in the background has SIGINT ignored, and a child inherits that.
 CHILD = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from rich.console import Console
 from agent import top
 top.live(lambda: top.scrape("127.0.0.1", int(sys.argv[1])), Console(), sys.stdin.fileno(), 0.1)
