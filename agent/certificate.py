@@ -57,6 +57,11 @@ def is_due(path: Path, now: datetime) -> bool:
     return held.not_valid_after_utc - now < life / 3
 
 
+def serial(path: Path) -> str:
+    """The serial number of the certificate in a file, in hexadecimal."""
+    return f"{x509.load_pem_x509_certificate(private.read(path)).serial_number:x}"
+
+
 def now() -> datetime:
     """The clock, as certificates write time."""
     return datetime.now(UTC)

@@ -35,14 +35,14 @@ class Renewal:
             if not certificate.is_due(self._file, certificate.now()):
                 return None
             name = wire_enrol.common_name(self._author.org, self._author.site, self._author.agent)
-            csr = certificate.request(self._file.parent, name)
+            csr, serial = certificate.request(self._file.parent, name), certificate.serial(self._file)
         except (certificate.CertificateError, private.PrivateFileError, OSError, ValueError) as error:
             log.error("the certificate cannot be renewed: %s", error)
             return None
         public_key = self._author.key.public_key().public_bytes_raw()
         log.info("the certificate is due: asking for the next one")
         return wire_enrol.seal_request(
-            self.topic, Request(wire.VERSION, "", public_key, csr), self._author.key
+            self.topic, Request(wire.VERSION, serial, public_key, csr), self._author.key
         )
 
     def take(self, body: bytes) -> bool:

@@ -8,7 +8,8 @@
 A bundle goes to the site once, as a file. With it the box asks for its certificate: it has made two keys, one
 that signs batches (Ed25519) and one for TLS, and sends both public halves. The request is signed with the
 first, the certificate request with the second, and the whole carries a MAC under the bundle's one-time token.
-A renewal is the same request without a token: the signature of the enrolled key is its right.
+A renewal is the same request without a token: the signature of the enrolled key is its right. It names the
+certificate that it follows, which has to be good still: played again a year later, it is worth nothing.
 No private key and no token ever travels in a request or an answer.
 """
 
@@ -52,7 +53,7 @@ class Request(msgspec.Struct, frozen=True):
     """A box's wish: `public_key` signs its batches, `csr` (DER) asks for the TLS certificate."""
 
     v: int
-    id: str  # of the bundle; empty in a renewal
+    id: str  # of the bundle; in a renewal the serial (hexadecimal) of the certificate that it follows
     public_key: bytes
     csr: bytes
 

@@ -180,8 +180,11 @@ def _renew(
     if request.public_key != member.public_key:
         raise Refused("another key", "the renewal is not signed with the enrolled key")
     tls_key = ca.csr_key(request.csr)
-    if (known := _held(member, tls_key)) is not None:
+    good = {c.serial: c for c in member.certificates if c.not_after_us > now_us}
+    if (known := _held(member, tls_key)) is not None and known.serial in good:
         return roll, known.pem
+    if request.id not in good:
+        raise Refused("old renewal", "it does not follow a certificate of this agent's that is still good")
     return _issue(roll, member, tls_key, org, authority, now_us)
 
 

@@ -29,6 +29,7 @@ from tests.collector.test_config import AGENT, MINIMAL
 
 NAME = ("north", "box-1")
 DAY_US = 86_400 * S
+RENEW = wire.topic(ORG, *NAME, "renew")
 MQTT = '[mqtt]\nhost = "127.0.0.1"\nport = 8883\n'
 
 
@@ -164,17 +165,34 @@ def test_the_roll_and_the_configuration_may_not_contradict_each_other(office: Of
         config.load(office.settings.path)
 
 
+def renewal(folder: Path, key: Ed25519PrivateKey, held: str) -> bytes:
+    """A renewal of the certificate `held` (PEM), as the agent makes it."""
+    private.write(folder / certificate.FILE, held.encode())
+    csr, serial = certificate.request(folder, "x"), certificate.serial(folder / certificate.FILE)
+    wish = wire_enrol.Request(wire.VERSION, serial, key.public_key().public_bytes_raw(), csr)
+    return wire_enrol.seal_request(RENEW, wish, key)
+
+
+def test_a_renewal_played_again_gets_no_new_certificate(office: Office, tmp_path: Path) -> None:
+    bundle, key = office.bundle(), box(tmp_path)
+    recorded = renewal(tmp_path, key, office.answer(bundle, ask(bundle, tmp_path / "1", key)).certificate)
+    second_us, third_us, late_us = (T0 + days * DAY_US for days in (250, 500, 640))
+    second = office.at(RENEW, recorded, second_us).certificate
+    assert office.at(RENEW, recorded, third_us).certificate == second, "its answer may have been lost"
+    third = office.at(RENEW, renewal(tmp_path / "3", key, second), third_us).certificate
+    assert third not in ("", second)
+    assert "old renewal" in office.at(RENEW, recorded, late_us).refused
+    member = office.roll.member(NAME)
+    assert member is not None and member.certificates[-1].pem == third
+
+
 def test_renewals_are_bounded(office: Office, tmp_path: Path) -> None:
     bundle, key = office.bundle(), box(tmp_path)
-    office.answer(bundle, ask(bundle, tmp_path, key))
-    topic = wire.topic(ORG, *NAME, "renew")
+    held = office.answer(bundle, ask(bundle, tmp_path, key)).certificate
     refused = ""
     for number in range(2 * enrol.CERTIFICATES_KEPT):
-        folder = tmp_path / str(number)  # a new TLS key each time
-        wish = wire_enrol.Request(
-            wire.VERSION, "", key.public_key().public_bytes_raw(), certificate.request(folder, "x")
-        )
-        refused = office.at(topic, wire_enrol.seal_request(topic, wish, key)).refused
+        wish = renewal(tmp_path / str(number), key, held)  # a new TLS key each time
+        refused = office.at(RENEW, wish).refused
     member = office.roll.member(NAME)
     assert member is not None and len(member.certificates) == enrol.CERTIFICATES_KEPT
     assert "too many certificates" in refused

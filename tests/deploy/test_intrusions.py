@@ -464,6 +464,15 @@ def test_a_due_certificate_is_renewed_over_itself(farm: Farm, box: Box) -> None:
     name, until_instant = f"{ORG}/site-2/agent-1", certificate.now() + timedelta(minutes=2)
     short = ca.issue_client(authority, name, key.public_key(), certificate.now(), until_instant)
     private.write(file, private.pem(key) + ca.pem(short).encode())
+    until_us = int(until_instant.timestamp()) * 1_000_000
+    held = roll.Certificate(certificate.serial(file), until_us, ca.pem(short))
+
+    def how(before: roll.Roll) -> tuple[roll.Roll, None]:
+        member = before.member(("site-2", "agent-1"))
+        assert member is not None
+        return before.with_member(msgspec.structs.replace(member, certificates=(held,))), None
+
+    roll.change(farm.broker.settings.state_dir, how)
     assert certificate.is_due(file, certificate.now())
     box.publisher.start()
     until(lambda: not certificate.is_due(file, certificate.now()))
