@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from agent import app, capture, config, devices_cli, keys, raw, scan, top
+from agent import app, capture, config, devices_cli, keys, raw, scan, spool_cli, top
 from agent.config import Config, ConfigError
 from agent.readings import DeviceError, Reading
 from agent.redact import RedactionError
@@ -245,7 +245,7 @@ def run(path: Path, interval_s: int | None, sweeps: int | None) -> None:
     loop.run(app.Agent(loaded, report=click.echo).run(sweeps))
 
 
-for _command in (devices_cli.devices, devices_cli.bind, devices_cli.split, simulate):
+for _command in (devices_cli.devices, devices_cli.bind, devices_cli.split, spool_cli.spool, simulate):
     agent.add_command(_command)
 
 
