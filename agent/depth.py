@@ -1,7 +1,7 @@
 """How full the spool is and how fast it fills: a few look-ups in its file, beside a running agent too.
 
 Nothing here grows with the number of batches: each row carries the bytes stored up to its end (`end_bytes`),
-so that what waits is one difference.
+so that what waits is one difference. Bytes are told as they count on disk, with SQLite's share.
 """
 
 from __future__ import annotations
@@ -59,6 +59,15 @@ def files_bytes(path: Path) -> int:
     return sum(p.stat().st_size for p in (path, Path(f"{path}-wal")) if p.exists())
 
 
+def used_bytes(db: sqlite3.Connection) -> int:
+    """Bytes of the pages that hold something; those of deleted batches are free for new ones."""
+    pages, free, page_bytes = (
+        int(db.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * page_bytes
+
+
 def free_bytes(folder: Path) -> int:
     """What an unprivileged process may still write to the file system of a folder."""
     stat = os.statvfs(folder)
@@ -91,6 +100,7 @@ def measure(db: sqlite3.Connection, path: Path, room_bytes: int, acked_seq: int 
 
     now_us = time.time_ns() // 1000
     end_bytes, acked_bytes = row(last_seq)[0], row(acked_seq)[0]
+    share = used_bytes(db) / max(1, end_bytes - begin_bytes)
     oldest = db.execute(
         "SELECT stored_us FROM batch WHERE seq > ? ORDER BY seq LIMIT 1", (acked_seq,)
     ).fetchone()
@@ -110,10 +120,10 @@ def measure(db: sqlite3.Connection, path: Path, room_bytes: int, acked_seq: int 
         kept=last_seq + 1 - first_seq,
         size_bytes=size_bytes,
         oldest_waiting_us=oldest[0] if oldest else None,
-        waiting_bytes=max(0, end_bytes - acked_bytes),
+        waiting_bytes=int(share * max(0, end_bytes - acked_bytes)),
         limit_bytes=min(room_bytes, size_bytes + free_bytes(path.parent)),
         in_per_s=(last_seq - since_seq) / in_s,
-        in_bytes_per_s=(end_bytes - since_bytes) / in_s,
+        in_bytes_per_s=share * (end_bytes - since_bytes) / in_s,
         out_per_s=max(0, acked_seq - before_seq) / out_s,
-        out_bytes_per_s=max(0, acked_bytes - row(before_seq)[0]) / out_s,
+        out_bytes_per_s=share * max(0, acked_bytes - row(before_seq)[0]) / out_s,
     )

@@ -6,15 +6,15 @@ are left out.
 
 When a batch cannot be stored (budget used up, disk full, the roster's file cannot be written), in this order:
  1. Confirmed batches go before their time (`spool_window_cut`, told once a day).
- 2. For what may never be thinned (any record but a sweep), the spool's reserve is given free, and sweeps that
-    wait with it are thinned until all fits.
- 3. What still finds no room is held in memory, in order, and tried again with every later record. Sweeps held
-    are bounded by HELD_BYTES and thinned to keep to it, evenly over the time they cover. Other records are
+ 2. What may never be thinned (any record but a sweep) goes into the spool at once, by its reserve. Until the
+    reserve can be set aside again no sweep is stored.
+ 3. What still finds no room is held in memory and tried again with every later record. Sweeps held are
+    bounded by HELD_BYTES and thinned to keep to it, evenly over the time they cover. Other records are
     bounded by HELD_RECORDS: beyond it an inventory makes way for a newer one of its device, then the oldest
     go, and `spool_thinned` counts them. Power that fails now loses what is held: it never had a number.
-So the order of records is never changed, and nothing has to be done when room comes back: the next `put`
-stores what was held, with `spool_thinned` (from, until, how many) if anything was left out. Thinning that
-goes on is told every hour.
+Sweeps keep their order among themselves, and so do the others; these may overtake sweeps that are held.
+Nothing has to be done when room comes back: the next `put` stores what was held, with `spool_thinned` (from,
+until, how many) if anything was left out. Thinning that goes on is told every hour.
 """
 
 from __future__ import annotations
@@ -109,6 +109,7 @@ class Intake:
         """A last try to store what is held, and what is to be told."""
         if not self._store(now_us, last=True):
             log.error("%d records are lost with this process: %s", len(self._held), self._full)
+        self._show()
 
     # ---- how full it is
 
@@ -171,7 +172,7 @@ class Intake:
     # ---- into the spool, or held
 
     def _store(self, now_us: int, *, last: bool = False) -> bool:
-        """Store what is held; False if nothing that makes room has helped, and it is held on."""
+        """Store what is held; False if some of it has to be held on."""
         while True:
             summary = [self._thinned.event(now_us)] if last and self._thinned else self._summary(now_us)
             batch = [*self._told, *summary, *self._held]
@@ -179,16 +180,13 @@ class Intake:
                 return True
             try:
                 self._write_roster()
-                if self._spool.reserve_in_use and not any(_lasting(r) for r in self._held):
+                if self._spool.reserve_in_use:
                     raise SpoolFull("what is left of the room is kept for events and inventory")
                 self._spool.append(batch, now_us)
             except SpoolFull as error:
-                if self._make_room(now_us):
+                if self._reclaim(now_us):
                     continue
-                if not self._full:
-                    self._tell(now_us, 100, {"reason": str(error)}, up=True)
-                self._full = str(error)
-                self._bound()
+                self._hold(now_us, str(error))
                 return False
             self._held, self._told = [], []
             self._thinned = Thinned() if summary else self._thinned
@@ -197,6 +195,35 @@ class Intake:
                 self._tell(now_us, 100, {}, up=False)
             return True
 
+    def _reclaim(self, now_us: int) -> bool:
+        sweeps = [r for r in self._held if isinstance(r, Sweep)]
+        if not self._spool.reclaim(_bytes(sweeps) + RECORD_BYTES * len(self._held)):
+            return False
+        if now_us - self._window_cut_us >= WINDOW_CUT_EVERY_US:
+            self._window_cut_us = now_us
+            self._told.append(Event(now_us, "spool_window_cut"))
+        return True
+
+    def _hold(self, now_us: int, reason: str) -> None:
+        if not self._full:
+            self._tell(now_us, 100, {"reason": reason}, up=True)
+            self._full = reason
+        lasting = [*self._told, *filter(_lasting, self._held)]
+        if lasting and not self._roster_due and self._by_reserve(lasting, now_us):
+            self._held = [r for r in self._held if isinstance(r, Sweep)]
+            self._told = []
+        self._bound()
+
+    def _by_reserve(self, lasting: Sequence[Record], now_us: int) -> bool:
+        while True:
+            try:
+                self._spool.append(lasting, now_us)
+            except SpoolFull:
+                if not self._spool.release_reserve():
+                    return False
+            else:
+                return True
+
     def _write_roster(self) -> None:
         if self._roster_due:
             try:
@@ -204,23 +231,6 @@ class Intake:
             except OSError as error:
                 raise SpoolFull(f"the roster cannot be written: {error}") from error
             self._roster_due = False
-
-    def _make_room(self, now_us: int) -> bool:
-        """True if something was done that may let the next try succeed; in the order stated above."""
-        sweeps = [r for r in self._held if isinstance(r, Sweep)]
-        if self._spool.reclaim(_bytes(sweeps) + RECORD_BYTES * len(self._held)):
-            if now_us - self._window_cut_us >= WINDOW_CUT_EVERY_US:
-                self._window_cut_us = now_us
-                self._told.append(Event(now_us, "spool_window_cut"))
-            return True
-        if len(sweeps) == len(self._held):
-            return False
-        if self._spool.release_reserve():
-            return True
-        if len(sweeps) > 1:
-            self._thin(len(sweeps) // 2)
-            return True
-        return False
 
     def _bound(self) -> None:
         sweeps = [r for r in self._held if isinstance(r, Sweep)]

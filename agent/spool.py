@@ -45,9 +45,10 @@ MAX_BYTES = 20 * 1024**3
 RESERVE_BYTES = 8 * 1024 * 1024
 # Pages of 4 KiB after which the log goes into the file; what both take together stays within the budget.
 LOG_PAGES = 256
+PAGE_BYTES = 4096
+LOG_BYTES = LOG_PAGES * (PAGE_BYTES + 24) + 16 * PAGE_BYTES  # a head for each page, and small change
 # What SQLite adds to a batch, rounded up: page heads, the rest of the last page, its place in the tree.
 OVERHEAD = 1.02
-PAGE_BYTES = 4096
 # A transaction that deletes is kept short: its pages go through the log as well.
 PRUNE_BATCHES = 200
 # Rates are told from these, one a minute, for two hours.
@@ -89,7 +90,7 @@ def reserve_bytes(max_bytes: int) -> int:
 
 def room_bytes(max_bytes: int) -> int:
     """What is left of a budget for batches: without the reserve and SQLite's log."""
-    return max(0, max_bytes - reserve_bytes(max_bytes) - LOG_PAGES * PAGE_BYTES)
+    return max(0, max_bytes - reserve_bytes(max_bytes) - LOG_BYTES)
 
 
 class SpoolFull(Exception):
@@ -248,7 +249,7 @@ class Spool:
         if self._reserved:
             return True
         with self._lock:
-            used_bytes = self._used_bytes()
+            used_bytes = depth.used_bytes(self._db) + LOG_BYTES
         room = min(self.max_bytes - used_bytes, depth.free_bytes(self.path.parent))
         if room < self.reserve_bytes * 3 // 2:
             return False
@@ -275,16 +276,10 @@ class Spool:
         except SpoolFull:
             return 0  # a delete needs a little of the disk too
 
-    def _used_bytes(self) -> int:
-        pages, free = (
-            self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count")
-        )
-        return int(pages - free + LOG_PAGES) * PAGE_BYTES
-
     def _check_room(self, packet_bytes: int) -> None:
         # The packet goes through the log: for a while it takes its room twice.
         need_bytes = 2 * int(packet_bytes * OVERHEAD) + (self.reserve_bytes if self._reserved else 0)
-        if self._used_bytes() + need_bytes > self.max_bytes:
+        if depth.used_bytes(self._db) + LOG_BYTES + need_bytes > self.max_bytes:
             raise SpoolFull(f"the spool's budget of {self.max_bytes} bytes is used up (spool.max_gib)")
 
     @contextmanager
@@ -313,7 +308,7 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
-        db.execute(f"PRAGMA journal_size_limit={LOG_PAGES * PAGE_BYTES}")  # after one large batch
+        db.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")  # after one large batch
         db.execute("BEGIN IMMEDIATE")
         columns = [row[1] for row in db.execute("PRAGMA table_info(batch)")]
         if columns and "end_bytes" not in columns:
