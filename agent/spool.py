@@ -169,12 +169,20 @@ class Spool:
             self._db.execute("UPDATE chain SET last_seq = ?, last_hash = ?", (envelope.seq, envelope_hash))
         return envelope.seq
 
-    def packets(self, first_seq: int, count: int) -> list[tuple[int, bytes]]:
-        """Up to `count` packets from `first_seq` on, in order."""
+    def packets(self, first_seq: int, count: int, room_bytes: int = 2**62) -> list[tuple[int, bytes]]:
+        """Up to `count` packets from `first_seq` on, in order, until they fill `room_bytes`."""
+        found: list[tuple[int, bytes]] = []
+        if count <= 0:
+            return found
         with self._lock:
-            return self._db.execute(
+            rows = self._db.execute(
                 "SELECT seq, packet FROM batch WHERE seq >= ? ORDER BY seq LIMIT ?", (first_seq, count)
-            ).fetchall()
+            )
+            while room_bytes > 0 and (row := rows.fetchone()) is not None:
+                found.append(row)
+                room_bytes -= len(row[1])
+            rows.close()  # an open one would keep the log from going into the file
+        return found
 
     def acknowledge(self, seq: int, envelope_hash: bytes) -> bool:
         """Note that the collector has committed everything up to `seq`; False if that was never ours.
