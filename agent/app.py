@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from agent import clock, decisions, identity, keys, listen, scan, sweep
 from agent.config import Config
 from agent.exporter import Exporter, Snapshot, seen
+from agent.intake import Intake
 from agent.miners import registry
 from agent.pools import PoolWatch
 from agent.publish import Publisher
@@ -93,7 +94,8 @@ class Agent:
         self.report = report
         self.roster = identity.load(self.state_dir / ROSTER_FILE)
         signer = author(config)
-        self.spool = Spool(self.state_dir / SPOOL_FILE, signer)
+        self.spool = Spool(self.state_dir / SPOOL_FILE, signer, config.spool.max_bytes)
+        self.intake = Intake(self.spool, config.spool.levels, config.agent.interval_s, self._save_roster)
         self.publisher = Publisher(self.spool, signer, config.mqtt)
         self.forged_told = 0
         self.decisions = decisions.Watch(self.state_dir / decisions.DECISIONS_FILE)
@@ -128,6 +130,7 @@ class Agent:
                     self._look_where_called(stop, poll),
                 )
         finally:
+            self.intake.close(clock.now_us())
             await asyncio.to_thread(self.publisher.stop, STOP_DRAIN_S)
             self.spool.close()
 
@@ -143,7 +146,7 @@ class Agent:
                 stop.set()
             if time.monotonic() - pruned_s > PRUNE_EVERY_S:
                 pruned_s = time.monotonic()
-                self.spool.prune(self.config.agent.keep_days * 86400)
+                self.spool.prune(self.config.spool.keep_days * 86400)
             missed = int((time.monotonic() - began_s) / interval_s) - number
             number += missed + 1
             if missed > 0:
@@ -185,8 +188,7 @@ class Agent:
             return
         ours = set(scan.addresses(self.config.network.scan, self.config.network.exclude))
         restored = self.roster.restore(register, ours, clock.now_us())
-        identity.save(self.roster, self.state_dir / ROSTER_FILE)
-        self._append([restored])
+        self._append([restored], roster_changed=True)
         self.targets = {a: Target(a, self.roster.get(d).family) for a, d in self.roster.at.items()}
         self.report(f"register: {len(register)} devices known to the collector")
 
@@ -194,7 +196,7 @@ class Agent:
         """Take up a person's decisions; told first: a crash in between tells them twice, not never."""
         if news := self.decisions.take_up(self.roster, clock.now_us()):
             self._append([*news])
-            identity.save(self.roster, self.state_dir / ROSTER_FILE)
+            self.intake.save_roster()
 
     async def sweep_once(self, poll: Poll) -> list[Outcome]:
         """One sweep: poll, know, spool, wake the publisher."""
@@ -210,9 +212,7 @@ class Agent:
         records, swept = sweep.records(
             started_us, self.config.agent.interval_s, outcomes, self.roster, self.power, self.pools
         )
-        if len(records) > 1:
-            identity.save(self.roster, self.state_dir / ROSTER_FILE)
-        self._append([*records, *self._forged(started_us)])
+        self._append([*records, *self._forged(started_us)], roster_changed=len(records) > 1)
         for address in [o.address for o in outcomes if o.address not in self.roster.at]:
             del self.targets[address]  # its device has moved away: the next scan tells of another
         self._show(outcomes, began_s)
@@ -235,7 +235,7 @@ class Agent:
         rows = [seen(o, models.get(o.address, ""), ended_s, before.get(o.address)) for o in outcomes]
         self.exporter.snapshot = Snapshot(
             ended_s, ended_s - began_s, rows, self.publisher.connected, self.pools.unexpected_count,
-            self.publisher.refused_words,
+            self.publisher.refused_words, self.intake.pressure,
         )  # fmt: skip
 
     async def rescan(self, poll: Poll, only: Sequence[str] | None = None) -> None:
@@ -249,9 +249,12 @@ class Agent:
         if found or not self.targets:
             self.report(f"scan: {len(found)} new among {len(hosts)} addresses")
 
-    def _append(self, records: list[Record]) -> None:
-        self.spool.append(records, clock.now_us())
-        self.publisher.wake()
+    def _append(self, records: list[Record], *, roster_changed: bool = False) -> None:
+        if self.intake.put(records, clock.now_us(), roster_changed=roster_changed):
+            self.publisher.wake()
+
+    def _save_roster(self) -> None:
+        identity.save(self.roster, self.state_dir / ROSTER_FILE)
 
 
 async def _until(stop: asyncio.Event, work: Awaitable[object]) -> None:

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from agent import app, capture, config, devices_cli, enrol_cli, keys, private, raw, scan, top
+from agent import app, capture, config, devices_cli, enrol_cli, keys, private, raw, scan, spool_cli, top
 from agent.config import Config, ConfigError
 from agent.readings import DeviceError, Reading
 from agent.redact import RedactionError
@@ -251,7 +251,9 @@ def run(path: Path, interval_s: int | None, sweeps: int | None) -> None:
     loop.run(running.run(sweeps))
 
 
-for _command in (enrol_cli.enroll, devices_cli.devices, devices_cli.bind, devices_cli.split, simulate):
+for _command in (
+    enrol_cli.enroll, devices_cli.devices, devices_cli.bind, devices_cli.split, spool_cli.spool, simulate,
+):  # fmt: skip
     agent.add_command(_command)
 
 

@@ -7,6 +7,7 @@ import ipaddress
 import re
 import tomllib
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,10 +17,13 @@ from agent import listen, private, wire
 from agent.pace import SILENT_PER_S
 from agent.pools import ExpectedPool
 from agent.power import NO_RULES, Correction, PowerRules
+from agent.spool import MAX_BYTES
+from agent.thinning import Levels
 from agent.transports.network import Credentials, Network
 
 DEFAULT_PATH = Path("agent.toml")
 DEFAULT_BROKER = "collector.example:8883"
+GIB = 1024**3
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MQTT_FILES = ("password_file", "ca_file", "client_cert_file", "client_key_file", "collector_key_file")
 # One whole reply; the slowest stock firmware needs about two seconds.
@@ -60,8 +64,31 @@ class AgentSection(_Section):
     name: Name = "agent-1"
     state_dir: Path = Path("agent-state")
     interval_s: int = Field(default=60, ge=1, le=3600)
-    keep_days: float = Field(default=35, ge=0)
     synthetic: bool = False  # a rehearsal: everything this agent sends is marked SIMULATED
+
+
+class SpoolSection(_Section):
+    """The disk that batches may take, how long confirmed ones stay, where alarm and thinning begin."""
+
+    max_gib: float = Field(default=MAX_BYTES / GIB, gt=0.005)  # below it a single large batch finds no room
+    keep_days: float = Field(default=35, ge=0)
+    alarm_percent: list[float] = [50, 75]
+    thin_percent: float = Field(default=80, gt=0, lt=100)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> SpoolSection:
+        levels = [0, *self.alarm_percent, self.thin_percent]
+        if any(low >= high for low, high in pairwise(levels)):
+            raise ValueError("alarm_percent ascends from above 0 and stays below thin_percent")
+        return self
+
+    @property
+    def max_bytes(self) -> int:
+        return int(self.max_gib * GIB)
+
+    @property
+    def levels(self) -> Levels:
+        return Levels(tuple(percent / 100 for percent in self.alarm_percent), self.thin_percent / 100)
 
 
 class NetworkSection(_Section):
@@ -196,6 +223,7 @@ class Config(_Section):
     agent: AgentSection
     network: NetworkSection
     mqtt: MqttSection
+    spool: SpoolSection = SpoolSection()
     exporter: ExporterSection = ExporterSection()
     login: dict[str, LoginSection] = {}
     pool: list[PoolSection] = []
@@ -334,7 +362,12 @@ site = "{site}"
 name = "{name}"           # one name per box; two boxes never share one
 state_dir = "agent-state"  # spool, identities, key; relative to this file
 interval_s = 60            # one sweep a minute
-keep_days = 35             # batches kept even after the collector has confirmed them
+
+[spool]                    # what waits for the collector; see also 'hashledger agent spool'
+max_gib = 20               # never exceeded; 20 hold 30 days of 10,000 devices a minute, 2 those of 1,000
+keep_days = 35             # confirmed batches are kept so long, unless new ones need the room
+alarm_percent = [50, 75]   # of the room taken by what waits: an event and an alarm
+thin_percent = 80          # from here on only every 2nd sweep is stored, later every 4th, 8th, 16th
 
 [network]
 scan = [{scan}]   # where miners may be found

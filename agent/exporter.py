@@ -17,6 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from agent.intake import Pressure
 from agent.readings import Failure
 from agent.spool import Spool
 from agent.sweep import Outcome
@@ -32,6 +33,11 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hashledger_agent_spool_waiting_batches": ("Batches not yet confirmed by the collector", ()),
     "hashledger_agent_spool_oldest_waiting_age_seconds": ("Age of the oldest unconfirmed batch", ()),
     "hashledger_agent_spool_bytes": ("Size of the spool on disk", ()),
+    "hashledger_agent_spool_limit_bytes": ("Room for batches: the budget, or what the disk still has", ()),
+    "hashledger_agent_spool_waiting_bytes": ("Bytes not yet confirmed by the collector", ()),
+    "hashledger_agent_spool_one_sweep_in": ("1 while every sweep is stored, 2 for every second one, ...", ()),
+    "hashledger_agent_spool_held_records": ("Records in memory because the spool cannot be written", ()),
+    "hashledger_agent_spool_thinned_sweeps": ("Sweeps left out for want of room since the start", ()),
     "hashledger_agent_broker_connected": ("1 while connected to the broker", ()),
     "hashledger_agent_refused_words": ("Messages in the collector's name that it has not signed", ()),
     "hashledger_agent_unexpected_pool_devices": ("Devices with a pool that is not on the list", ()),
@@ -73,6 +79,7 @@ class Snapshot:
     connected: bool = False
     unexpected_pools: int = 0
     refused_words: int = 0
+    pressure: Pressure = field(default_factory=Pressure)
 
 
 def seen(outcome: Outcome, model: str, now_s: float, before_s: float | None) -> Seen:
@@ -128,7 +135,7 @@ class Exporter:
         # Three intervals: what the ledger bridges without a gap.
         if age_s > 3 * self._interval_s:
             return f"the last sweep ended {age_s:.0f} s ago; the interval is {self._interval_s} s"
-        return ""
+        return snapshot.pressure.trouble
 
     def collect(self) -> Iterator[Metric]:
         snapshot = self.snapshot
@@ -142,6 +149,11 @@ class Exporter:
         age_s = 0.0 if oldest_us is None else max(0.0, time.time() - oldest_us / 1e6)
         yield _gauge("hashledger_agent_spool_oldest_waiting_age_seconds", {(): age_s})
         yield _gauge("hashledger_agent_spool_bytes", {(): depth.size_bytes})
+        yield _gauge("hashledger_agent_spool_limit_bytes", {(): depth.limit_bytes})
+        yield _gauge("hashledger_agent_spool_waiting_bytes", {(): depth.waiting_bytes})
+        yield _gauge("hashledger_agent_spool_one_sweep_in", {(): snapshot.pressure.stride})
+        yield _gauge("hashledger_agent_spool_held_records", {(): snapshot.pressure.held})
+        yield _gauge("hashledger_agent_spool_thinned_sweeps", {(): snapshot.pressure.dropped})
         yield _gauge("hashledger_agent_broker_connected", {(): float(snapshot.connected)})
         yield _gauge("hashledger_agent_refused_words", {(): snapshot.refused_words})
         yield _gauge("hashledger_agent_unexpected_pool_devices", {(): snapshot.unexpected_pools})
