@@ -122,3 +122,31 @@ def ledger_of(folder: Path, packets: Sequence[bytes], received_us: int = T0) -> 
     store = Store.open(sqlite_url(folder / "ledger.sqlite3"))
     tables.catch_up(store, ORG, folder / "journal")
     return store
+
+
+def half_hours(integrals: Integrals, place: int) -> list[HalfHour]:
+    """A device's half-hours that hold anything, closed and open, in order of time; absences written out."""
+    found: dict[int, list[int]] = {}
+
+    def add(start_us: int, column: list[int]) -> None:
+        if any(column):
+            assert start_us not in found
+            found[start_us] = column
+
+    for closed in integrals.closed:
+        for n in np.flatnonzero(closed.places == place).tolist():
+            column = np.zeros(QUANTITIES, np.int64)
+            column[closed.quantities] = closed.row[:, n]
+            add(int(closed.start_us[n]), column.tolist())
+    for absence in integrals.absences:
+        if absence.place == place:
+            for start_us, column in absence_rows(absence):
+                add(start_us, column)
+    add(int(integrals.now[Now.ROW_US, place]), integrals.row[:, place].tolist())
+    return [of_column(start_us, column) for start_us, column in sorted(found.items())]
+
+
+def device_rows(fold: Fold, device: bytes = A) -> list[HalfHour]:
+    """The half-hours of a device of the usual site since the fold's last commit."""
+    site = fold.sites[SITE]
+    return half_hours(site.integrals, site.places[device])
