@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from collector.ledger.absence import Absence
 from collector.ledger.quantities import (
     ABOVE_WH,
     BELOW_WH,
@@ -87,28 +88,6 @@ class Closed(NamedTuple):
     row: Ints
 
 
-class Absence(NamedTuple):
-    """Whole days without a reading: kept as one, for a device may be away for years."""
-
-    place: int
-    start_us: int
-    end_us: int
-    spare: int
-    rate: int
-    off_from_us: int
-    off_until_us: int
-    silent_from_us: int
-    silent_until_us: int
-    silent_cause: int
-    cause: int
-
-    def bound_wh(self, until_us: int) -> int:
-        """The most that it can hold from its start to an instant within it, as the carry rounds it."""
-        off_us = max(0, min(until_us, self.off_until_us) - max(self.start_us, self.off_from_us))
-        on_us = until_us - self.start_us - off_us
-        return -((self.spare - self.rate * on_us) // HALF_MW_US_PER_WH)
-
-
 class Integrals:
     """The integration of a site's devices: `now` and the open half-hour `row`, a column by quantity and place."""
 
@@ -123,8 +102,9 @@ class Integrals:
         """The place of a new device."""
         place, room = self.size, self.now.shape[1]
         if place == room:
-            self.now = np.concatenate([self.now, np.zeros_like(self.now)], axis=1)
-            self.row = np.concatenate([self.row, np.zeros_like(self.row)], axis=1)
+            more = max(room, _FIRST_PLACES)
+            self.now = np.pad(self.now, ((0, 0), (0, more)))
+            self.row = np.pad(self.row, ((0, 0), (0, more)))
         self.now[[Now.POWER_MW, Now.HASHRATE_MHS], place] = UNREAD
         self.size += 1
         return place
@@ -168,10 +148,14 @@ class Integrals:
             if m.size:
                 line = Line(last_us[m], at_us[m], power0_mw[m], power_mw[m])
                 weaker = np.maximum(origin[m], origin0[m])
-                self._walk_lines(places[m], last_us[m], at_us[m], line, weaker, hashes.pick(m), known[m], rules)
+                self._walk_lines(
+                    places[m], last_us[m], at_us[m], line, weaker, hashes.pick(m), known[m], rules
+                )
             g = np.flatnonzero(seen & ~measured)
             if g.size:
-                gaps = self._gaps(places[g], last_us[g], at_us[g], up_us[g], restarted[g], near[g], rules, silence)
+                gaps = self._gaps(
+                    places[g], last_us[g], at_us[g], up_us[g], restarted[g], near[g], rules, silence
+                )
                 self._walk_gaps(places[g], last_us[g], at_us[g], gaps, hashes.pick(g), known[g])
                 was_off = gaps.off_from_us < gaps.off_until_us
                 told = (places[g][was_off], gaps.off_from_us[was_off], gaps.off_until_us[was_off])
@@ -245,7 +229,13 @@ class Integrals:
             left = self._leave(places, until_us, end_us)
             if left is None:
                 return
-            places, at_us, end_us, origin, known = places[left], until_us[left], end_us[left], origin[left], known[left]
+            places, at_us, end_us, origin, known = (
+                places[left],
+                until_us[left],
+                end_us[left],
+                origin[left],
+                known[left],
+            )
             power, hashes = power.pick(left), hashes.pick(left)
 
     def _walk_gaps(
@@ -344,8 +334,7 @@ class Integrals:
                 place, start_us, until_us, int(now[Now.GAP_SPARE]), *(int(column[n]) for column in gaps)
             )
             bound_wh = absence.bound_wh(until_us)
-            off_us = max(0, min(until_us, absence.off_until_us) - max(start_us, absence.off_from_us))
-            now[Now.GAP_SPARE] += bound_wh * HALF_MW_US_PER_WH - absence.rate * (until_us - start_us - off_us)
+            now[Now.GAP_SPARE] += bound_wh * HALF_MW_US_PER_WH - absence.needed(until_us)
             now[Now.GAP_WH] += bound_wh
             now[Now.ROW_US] = at_us[n] = until_us
             self.absences.append(absence)
@@ -355,7 +344,9 @@ class Integrals:
 def rated_mw(nameplate_mw: Ints, largest_mw: Ints, rules: Rules) -> Ints:
     """The most that devices are taken to draw while nobody sees them, by nameplate and largest reading; 0 is unknown."""
     known_mw = np.maximum(nameplate_mw, largest_mw)
-    rated: Ints = np.where(known_mw > 0, -(-known_mw * rules.rated_margin_percent // 100), rules.rated_unknown_mw)
+    rated: Ints = np.where(
+        known_mw > 0, -(-known_mw * rules.rated_margin_percent // 100), rules.rated_unknown_mw
+    )
     return rated
 
 

@@ -45,7 +45,11 @@ class Line:
         """The same lines of some of the devices."""
         line = Line.__new__(Line)
         line._start_us, line._end_us = self._start_us[chosen], self._end_us[chosen]
-        line._passed_us, line.first, line.slope = self._passed_us[chosen], self.first[chosen], self.slope[chosen]
+        line._passed_us, line.first, line.slope = (
+            self._passed_us[chosen],
+            self.first[chosen],
+            self.slope[chosen],
+        )
         line._done = self._done if isinstance(self._done, int) else self._done[chosen]
         return line
 
@@ -81,9 +85,9 @@ class Gaps(NamedTuple):
 
     def parts_us(self, from_us: Ints, until_us: Ints) -> tuple[Ints, Ints]:
         """Of a piece of each gap, how long the device was off, and how long else its agent was silent."""
-        off_us = _overlap_us(from_us, until_us, self.off_from_us, self.off_until_us)
-        silent_us = _overlap_us(from_us, until_us, self.silent_from_us, self.silent_until_us)
-        both_us = _overlap_us(
+        off_us = _overlaps_us(from_us, until_us, self.off_from_us, self.off_until_us)
+        silent_us = _overlaps_us(from_us, until_us, self.silent_from_us, self.silent_until_us)
+        both_us = _overlaps_us(
             np.maximum(from_us, self.off_from_us),
             np.minimum(until_us, self.off_until_us),
             self.silent_from_us,
@@ -92,8 +96,13 @@ class Gaps(NamedTuple):
         return off_us, silent_us - both_us
 
 
-def _overlap_us(a_from: Ints, a_until: Ints, b_from: Ints, b_until: Ints) -> Ints:
+def _overlaps_us(a_from: Ints, a_until: Ints, b_from: Ints, b_until: Ints) -> Ints:
     return np.maximum(np.minimum(a_until, b_until) - np.maximum(a_from, b_from), 0)
+
+
+def overlap_us(a_from_us: int, a_until_us: int, b_from_us: int, b_until_us: int) -> int:
+    """How long two times have in common."""
+    return max(0, min(a_until_us, b_until_us) - max(a_from_us, b_from_us))
 
 
 def half_hour_of(at_us: Ints) -> Ints:

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import wire
 from agent.wire import Envelope, FailedPoll, Record, Sweep
 from collector.journal import Entry, Journal
 from collector.ledger import tables
-from collector.ledger.energy import HALF_HOUR_US
+from collector.ledger.energy import Integrals, Now
 from collector.ledger.fold import Fold
+from collector.ledger.quantities import HALF_HOUR_US, QUANTITIES
 from collector.store import Store, sqlite_url
+from tests.collector.energy_model import HalfHour, of_column
 
 ORG, SITE, AGENT = "acme", "north", "box-1"
 S = 1_000_000
@@ -140,8 +143,8 @@ def half_hours(integrals: Integrals, place: int) -> list[HalfHour]:
             add(int(closed.start_us[n]), column.tolist())
     for absence in integrals.absences:
         if absence.place == place:
-            for start_us, column in absence_rows(absence):
-                add(start_us, column)
+            for start_us, quantities in absence.half_hours(absence.start_us, absence.end_us):
+                add(start_us, quantities.tolist())
     add(int(integrals.now[Now.ROW_US, place]), integrals.row[:, place].tolist())
     return [of_column(start_us, column) for start_us, column in sorted(found.items())]
 
