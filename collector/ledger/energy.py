@@ -88,6 +88,22 @@ class Closed(NamedTuple):
     row: Ints
 
 
+class Readings(NamedTuple):
+    """A sweep's readings as columns; UNREAD marks what was not read, a state of 0 none."""
+
+    places: Ints
+    at_us: Ints
+    power_mw: Ints
+    origin: Ints
+    uptime_s: Ints
+    hashrate_mhs: Ints
+    state: Ints  # the wire's number + 1
+
+    def pick(self, chosen: Ints | Mask) -> Readings:
+        """Some of them."""
+        return Readings(*(column[chosen] for column in self))
+
+
 class Integrals:
     """The integration of a site's devices: `now` and the open half-hour `row`, a column by quantity and place."""
 
@@ -110,23 +126,15 @@ class Integrals:
         return place
 
     def read(
-        self,
-        places: Ints,
-        at_us: Ints,
-        power_mw: Ints,
-        origin: Ints,
-        uptime_s: Ints,
-        hashrate_mhs: Ints,
-        rules: Rules,
-        max_gap_us: int,
-        silence: Silence,
+        self, readings: Readings, rules: Rules, max_gap_us: int, silence: Silence
     ) -> list[tuple[int, int, int]]:
-        """Take a reading each of distinct devices, later than their last; -1 is unread.
+        """Take readings of distinct devices, each later than its device's last.
 
         Returns (place, from, until) of the times that devices are taken to have been off.
         """
         now = self.now
-        hashrate_mhs = np.where(hashrate_mhs > MOST_MHS, UNREAD, hashrate_mhs)
+        places, at_us, power_mw, origin, uptime_s, told_mhs, state = readings
+        hashrate_mhs = np.where(told_mhs > MOST_MHS, UNREAD, told_mhs)
         now[Now.LARGEST_MW][places] = np.maximum(now[Now.LARGEST_MW][places], power_mw)
         last_us, power0_mw, origin0 = (now[n][places] for n in (Now.LAST_US, Now.POWER_MW, Now.ORIGIN))
         seen = last_us > 0
@@ -165,7 +173,10 @@ class Integrals:
         now[Now.LAST_US][places] = at_us
         now[Now.POWER_MW][places], now[Now.ORIGIN][places] = power_mw, origin
         now[Now.HASHRATE_MHS][places] = hashrate_mhs
-        now[Now.FIRST_FAILURE_US][places] = now[Now.ENDED_US][places] = 0
+        now[Now.STATE][places] = state
+        now[Now.LAST_SEEN_US][places] = np.maximum(now[Now.LAST_SEEN_US][places], at_us)
+        for column in (Now.FIRST_FAILURE_US, Now.ENDED_US, Now.CAUSE, Now.SKIPPED):
+            now[column][places] = 0
         return off
 
     def failed(self, places: Ints, at_us: Ints, silent: Mask) -> None:
@@ -333,9 +344,8 @@ class Integrals:
             absence = Absence(
                 place, start_us, until_us, int(now[Now.GAP_SPARE]), *(int(column[n]) for column in gaps)
             )
-            bound_wh = absence.bound_wh(until_us)
-            now[Now.GAP_SPARE] += bound_wh * HALF_MW_US_PER_WH - absence.needed(until_us)
-            now[Now.GAP_WH] += bound_wh
+            now[Now.GAP_SPARE] = absence.spare_after()
+            now[Now.GAP_WH] += absence.bound_wh(np.array(until_us))
             now[Now.ROW_US] = at_us[n] = until_us
             self.absences.append(absence)
         return at_us

@@ -5,7 +5,6 @@ The same batches in the same order give the same rows, however they were grouped
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from agent import wire
 from agent.wire import Event, Inventory, Packet, Sweep, WireError
 from collector.journal import START, Entry, Position
-from collector.ledger.energy import UNREAD, Now
+from collector.ledger.energy import UNREAD, Now, Readings
 from collector.ledger.quantities import DAY_US, NO_ORIGIN, Ints, cause_number
 from collector.ledger.registry import Device, Site, device_text, enter
 from collector.ledger.rules import at as rules_at
@@ -217,7 +216,8 @@ class Fold:
             _column(sweep, name).astype(np.int64) for name in _READ_COLUMNS
         )
         # The least integer means "not read"; any other negative is no power, uptime or hashrate either.
-        columns = (
+        readings = Readings(
+            roster.places,
             at_us,
             np.maximum(power_mw, UNREAD),
             np.where((origin > 0) & (origin < NO_ORIGIN), origin, NO_ORIGIN),
@@ -226,30 +226,23 @@ class Fold:
             np.where((state >= 0) & (state < len(wire.STATES)), state + 1, 0),
         )
         if roster.distinct:
-            self._read(batch, site, roster.places, columns, sweep, silence)
+            self._read(batch, site, readings, sweep, silence)
         else:
             for chosen in _rounds(roster.places):
-                picked = tuple(column[chosen] for column in columns)
-                self._read(batch, site, roster.places[chosen], picked, sweep, silence)
+                self._read(batch, site, readings.pick(chosen), sweep, silence)
 
-    def _read(
-        self, batch: Batch, site: Site, places: Ints, columns: Sequence[Ints], sweep: Sweep, silence: Silence
-    ) -> None:
-        now, at_us, rules = site.integrals.now, columns[0], rules_at(sweep.started_us)
-        late = at_us <= now[Now.LAST_US][places]
+    def _read(self, batch: Batch, site: Site, readings: Readings, sweep: Sweep, silence: Silence) -> None:
+        now, rules = site.integrals.now, rules_at(sweep.started_us)
+        late = readings.at_us <= now[Now.LAST_US][readings.places]
         if late.any():
-            for place, time_us in zip(places[late].tolist(), at_us[late].tolist(), strict=True):
-                self._backwards(batch, site, place, time_us)
-            places, columns = places[~late], [column[~late] for column in columns]
-            at_us = columns[0]
-        max_gap_us = rules.max_gap_us(sweep.interval_s)
-        off = site.integrals.read(places, *columns[:5], rules, max_gap_us, silence)
-        now[Now.LAST_SEEN_US][places] = np.maximum(now[Now.LAST_SEEN_US][places], at_us)
-        now[Now.STATE][places] = columns[5]
-        now[Now.CAUSE][places] = now[Now.SKIPPED][places] = 0
+            for place, at_us in zip(*(c[late].tolist() for c in readings[:2]), strict=True):
+                self._backwards(batch, site, place, at_us)
+            readings = readings.pick(~late)
         if batch.synthetic:
-            now[Now.SYNTHETIC][places] = 1
-        for place, from_us, until_us in off:
+            now[Now.SYNTHETIC][readings.places] = 1
+        for place, from_us, until_us in site.integrals.read(
+            readings, rules, rules.max_gap_us(sweep.interval_s), silence
+        ):
             self._note(batch, from_us, "device_was_off", site.devices[place].id, {"until_us": str(until_us)})
 
     def _failures(self, batch: Batch, site: Site, sweep: Sweep, network_devices: int) -> None:
@@ -258,24 +251,21 @@ class Fold:
             return
         silent = sum(failure.kind in SILENT for failure in sweep.failures)
         network = not sweep.devices and silent == len(sweep.failures) >= network_devices
-        found: dict[str, list[int]] = {"place": [], "at_us": [], "silent": [], "cause": []}
+        found: list[tuple[int, int, int, int]] = []
         for failure in sweep.failures:
             place, at_us = site.places.get(failure.device), sweep.started_us + failure.delay_ms * 1000
             if place is not None and batch.possible(at_us):
-                cause = "network" if network else failure.kind
-                told = (place, at_us, failure.kind in SILENT, cause_number(cause) + 1)
-                for column, value in zip(found.values(), told, strict=True):
-                    column.append(value)
-        places, at_us, silence, cause = (np.array(column, np.int64) for column in found.values())
+                cause = cause_number("network" if network else failure.kind) + 1
+                found.append((place, at_us, failure.kind in SILENT, cause))
         now = site.integrals.now
-        for chosen in _rounds(places):
-            chosen = chosen[at_us[chosen] > now[Now.LAST_US][places[chosen]]]
-            p = places[chosen]
-            site.integrals.failed(p, at_us[chosen], silence[chosen] > 0)
-            before = now[Now.CAUSE][p]
-            now[Now.CAUSE][p] = np.where(np.isin(before, _GONE), before, cause[chosen])
-            if p.size:
-                self.changes.sites.add(batch.site)
+        told = np.array(found, np.int64).reshape(-1, 4)
+        for chosen in _rounds(told[:, 0]):
+            places, times_us, silence, causes = told[chosen].T
+            later = times_us > now[Now.LAST_US][places]
+            places, before = places[later], now[Now.CAUSE][places[later]]
+            site.integrals.failed(places, times_us[later], silence[later] > 0)
+            now[Now.CAUSE][places] = np.where(np.isin(before, _GONE), before, causes[later])
+            self.changes.sites.add(batch.site)
 
     def _backwards(self, batch: Batch, site: Site, place: int, at_us: int) -> None:
         # One event for a run of such readings: a clock set back by a day would give thousands.

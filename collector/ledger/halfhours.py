@@ -1,4 +1,4 @@
-"""Closed half-hours into the store: per day and chunk of devices one blob of columns, and the sums of the day.
+"""Closed half-hours into the store: per day and chunk of devices a blob of columns, and the sums of the day.
 
 A chunk is small enough to read a year of one device, and large enough that its columns compress; a half-hour
 that is closed is never touched again, so what a commit brings is added to what is there.
@@ -6,7 +6,7 @@ that is closed is never touched again, so what a commit brings is added to what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from sqlalchemy import Connection, select
@@ -64,8 +64,8 @@ def _add_day(connection: Connection, org: str, site: str, day: int, parts: list[
         total[index] = column.sum(axis=1)
         by_device[number] = _grown(by_device.get(number), size) + _grown(total, size)
         by_half_hour[number] = by_half_hour.get(number, 0) + column.sum(axis=0)
-    content = {"devices": pack(NAMES, by_device), "half_hours": pack(NAMES, by_half_hour)}
-    upsert(connection, schema.day_sum, [key | {"places": size} | content])
+    sums = {"devices": pack(NAMES, by_device), "half_hours": pack(NAMES, by_half_hour)}
+    upsert(connection, schema.day_sum, [{**key, "places": size, **sums}])
 
 
 def read_chunks(
@@ -76,6 +76,18 @@ def read_chunks(
     query = select(c.chunk, c.day, c.content).where(c.org == org, c.site == site)
     found = connection.execute(query.where(c.chunk.in_(chunks), c.day.in_(list(days))))
     return {(row.chunk, row.day): unpack(NAMES, row.content, _CHUNK_SHAPE) for row in found}
+
+
+def read_place(
+    connection: Connection, org: str, site: str, place: int, first_day: int, end_day: int
+) -> Iterator[tuple[int, Columns]]:
+    """(day, columns by half-hour of the day) of one device."""
+    c = schema.interval.c
+    query = select(c.day, c.content).where(c.org == org, c.site == site, c.chunk == place // CHUNK)
+    nth = place % CHUNK
+    cells = slice(nth * DAY_HALF_HOURS, (nth + 1) * DAY_HALF_HOURS)
+    for row in connection.execute(query.where(c.day >= first_day, c.day < end_day)):
+        yield row.day, unpack(NAMES, row.content, (DAY_HALF_HOURS,), cells)
 
 
 def read_day_sums(

@@ -37,12 +37,15 @@ def pack(names: Sequence[str], columns: Mapping[int, Ints]) -> bytes:
     return zstandard.ZstdCompressor(level=_LEVEL).compress(msgspec.msgpack.encode(content))
 
 
-def unpack(names: Sequence[str], content: bytes, shape: tuple[int, ...]) -> dict[int, Ints]:
-    """The columns that are not all zero, in their shape."""
+def unpack(
+    names: Sequence[str], content: bytes, shape: tuple[int, ...], cells: slice = slice(None)
+) -> dict[int, Ints]:
+    """The columns that are not all zero, in a shape; `cells` takes only these of their cells."""
     raw = zstandard.ZstdDecompressor().decompress(content, max_output_size=_MOST_BYTES)
     found: dict[int, Ints] = {}
-    for name, (code, cells) in _decoder.decode(raw).items():
-        planes = np.frombuffer(cells, np.uint8).reshape(np.dtype(code).itemsize, -1)
-        column = np.ascontiguousarray(planes.T).view(code)
+    for name, (code, planes) in _decoder.decode(raw).items():
+        kind = np.dtype(code)
+        chosen = np.frombuffer(planes, np.uint8).reshape(kind.itemsize, -1)[:, cells]
+        column = np.ascontiguousarray(chosen.T).view(kind)
         found[names.index(name)] = column.reshape(shape).astype(np.int64)
     return found

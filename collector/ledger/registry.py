@@ -1,4 +1,4 @@
-"""The register of a site's devices: what Inventory records say of each, and the place of each in the columns."""
+"""The register of a site's devices: what Inventory records say of each, and its place in the columns."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Line:
             reached[cut] = _reached(
                 self.first[cut], self.slope[cut], until_us[cut] - self._start_us[cut], self._passed_us[cut]
             )
-        piece = reached - self._done
+        piece: Ints = reached - self._done
         self._done = reached
         return piece
 
@@ -85,9 +85,9 @@ class Gaps(NamedTuple):
 
     def parts_us(self, from_us: Ints, until_us: Ints) -> tuple[Ints, Ints]:
         """Of a piece of each gap, how long the device was off, and how long else its agent was silent."""
-        off_us = _overlaps_us(from_us, until_us, self.off_from_us, self.off_until_us)
-        silent_us = _overlaps_us(from_us, until_us, self.silent_from_us, self.silent_until_us)
-        both_us = _overlaps_us(
+        off_us = overlaps_us(from_us, until_us, self.off_from_us, self.off_until_us)
+        silent_us = overlaps_us(from_us, until_us, self.silent_from_us, self.silent_until_us)
+        both_us = overlaps_us(
             np.maximum(from_us, self.off_from_us),
             np.minimum(until_us, self.off_until_us),
             self.silent_from_us,
@@ -96,8 +96,10 @@ class Gaps(NamedTuple):
         return off_us, silent_us - both_us
 
 
-def _overlaps_us(a_from: Ints, a_until: Ints, b_from: Ints, b_until: Ints) -> Ints:
-    return np.maximum(np.minimum(a_until, b_until) - np.maximum(a_from, b_from), 0)
+def overlaps_us(a_from: Ints | int, a_until: Ints, b_from: Ints | int, b_until: Ints | int) -> Ints:
+    """How long each two times have in common."""
+    common: Ints = np.maximum(np.minimum(a_until, b_until) - np.maximum(a_from, b_from), 0)
+    return common
 
 
 def overlap_us(a_from_us: int, a_until_us: int, b_from_us: int, b_until_us: int) -> int:

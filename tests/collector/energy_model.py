@@ -1,8 +1,9 @@
-"""The rules of the energy ledger said once more, a device and a half-hour at a time: what the columns must equal."""
+"""The rules of the energy ledger again, a device and a half-hour at a time: what the columns must equal."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from collector.ledger.quantities import CAUSES, HALF_HOUR_US, NO_ORIGIN, ORIGIN_NAMES, cause_number
 from collector.ledger.rules import Rules
@@ -137,7 +138,7 @@ class Integral:
         edges = [self.last_us]
         while edges[-1] < until_us:
             edges.append(min(until_us, edges[-1] - edges[-1] % HALF_HOUR_US + HALF_HOUR_US))
-        return list(zip(edges[:-1], edges[1:], strict=True))
+        return list(pairwise(edges))
 
     def _line(self, at_us: int, power_mw: int, origin: int) -> None:
         passed_us, slope, done = at_us - self.last_us, power_mw - self.power_mw, 0
@@ -170,7 +171,7 @@ class Integral:
             cuts = {c for c in (*off, *silence[:2]) if from_us < c < until_us}
             edges = [from_us, *sorted(cuts), until_us]
             on_us = 0
-            for a, b in zip(edges[:-1], edges[1:], strict=True):
+            for a, b in pairwise(edges):
                 if off[0] <= a and b <= off[1]:
                     shares[cause_number("device_off")] += b - a
                     continue

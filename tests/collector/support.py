@@ -143,8 +143,12 @@ def half_hours(integrals: Integrals, place: int) -> list[HalfHour]:
             add(int(closed.start_us[n]), column.tolist())
     for absence in integrals.absences:
         if absence.place == place:
-            for start_us, quantities in absence.half_hours(absence.start_us, absence.end_us):
-                add(start_us, quantities.tolist())
+            edges_us = np.arange(absence.start_us, absence.end_us + 1, HALF_HOUR_US)
+            columns = np.zeros((QUANTITIES, len(edges_us) - 1), np.int64)
+            for number, column in absence.between(edges_us).items():
+                columns[number] = column
+            for n, start_us in enumerate(edges_us[:-1].tolist()):
+                add(start_us, columns[:, n].tolist())
     add(int(integrals.now[Now.ROW_US, place]), integrals.row[:, place].tolist())
     return [of_column(start_us, column) for start_us, column in sorted(found.items())]
 

@@ -13,7 +13,7 @@ from agent import wire
 from agent.wire import Event, Inventory, Record
 from collector.journal import Entry
 from collector.ledger import rules
-from collector.ledger.energy import Integrals, Now, bound_wh
+from collector.ledger.energy import Integrals, Now, Readings, bound_wh
 from collector.ledger.fold import Fold
 from collector.ledger.quantities import DAY_US, HALF_HOUR_US, ORIGIN_NAMES, cause_number
 from collector.ledger.spans import HALF_MW_US_PER_WH, Silence
@@ -265,12 +265,12 @@ def read_all(devices: list[Both], polls: list[Poll], max_gap_us: int, silence: S
     """One sweep over the devices."""
     columns = [
         [d.place for d in devices], [d.at_us for d in devices], *zip(*(p[1:5] for p in polls), strict=True),
+        [0] * len(devices),
     ]  # fmt: skip
-    arrays = [np.array(column, np.int64) for column in columns]
-    devices[0].integrals.read(*arrays, RULES, max_gap_us, silence)
+    readings = Readings(*(np.array(column, np.int64) for column in columns))
+    devices[0].integrals.read(readings, RULES, max_gap_us, silence)
     for device, poll in zip(devices, polls, strict=True):
         device.model.read(device.at_us, *poll[1:5], max_gap_us, silence)
-        device.integrals.now[Now.CAUSE, device.place] = 0
 
 
 def rows_of(model: Integral) -> list[HalfHour]:
