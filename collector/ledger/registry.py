@@ -71,12 +71,12 @@ class Site:
         last = self.rosters.get(agent)
         if last is not None and last.devices == devices:
             return last
-        raws = [devices[i : i + 16] for i in range(0, len(devices), 16)]
+        raws = np.frombuffer(devices, "V16").tolist()
         try:
-            places = np.array([self.places[raw] for raw in raws], np.int64)
+            places = np.fromiter(map(self.places.__getitem__, raws), np.int64, len(raws))
         except KeyError:
             return None
-        roster = self.rosters[agent] = Roster(devices, places, len(set(raws)) == len(raws))
+        roster = self.rosters[agent] = Roster(devices, places, int(np.bincount(places).max()) == 1)
         return roster
 
 
