@@ -33,7 +33,6 @@ _EVIDENCE = ("uptime_s", "power_w", "pools", "mac", "model", "firmware", "chip_t
 
 _PLACEHOLDERS = {"", "n/a", "na", "null", "none", "unknown", "undefined", "-", "--", "(null)"}
 _NUMERIC = (int, float, str)
-_NUMBERS = frozenset({int, float})  # bool is another type
 _REPLACED = "\ufffd"  # what the decoder puts where the bytes were no UTF-8
 _PADDING = re.compile(r"0{8,}")  # real serials hold no run of eight zeros, padded ones do at an end
 _COUNTING = "0123456789" * 4  # what a maker's test tool writes where no serial was set
@@ -51,7 +50,9 @@ def number(value: object) -> float | None:
     """A finite number, also one written as text."""
     if type(value) is float:  # asked a hundred times a reading, and nearly always of a float or an int
         return value if isfinite(value) else None
-    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, _NUMERIC)):
+    if type(value) is int and -EXACT < value < EXACT:
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, _NUMERIC):
         return None
     try:
         found = float(value)
@@ -139,8 +140,8 @@ def uptime(value: object) -> int | None:
 
 def temperatures(values: Iterable[object]) -> tuple[float, ...]:
     """The readings that a working sensor can give (0 stands for a sensor that is not there)."""
-    read = [value if type(value) in _NUMBERS else number(value) or 0 for value in values]
-    return tuple([float(value) for value in read if 0 < value < MAX_TEMPERATURE_C])
+    read = [number(value) for value in values]
+    return tuple([value for value in read if value is not None and 0 < value < MAX_TEMPERATURE_C])
 
 
 def speeds(values: Iterable[object]) -> tuple[int, ...]:

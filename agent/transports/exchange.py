@@ -55,16 +55,15 @@ class Exchange(ABC):
         self.port, self.request, self.limit_s = port, request, limit_s
         self.max_bytes = network.max_reply_bytes
         self.received = bytearray()
-        loop = asyncio.get_running_loop()
-        self.reply: asyncio.Future[Any] = loop.create_future()
-        now_s = loop.time()
+        self.poller = poller.current()
+        self.reply: asyncio.Future[Any] = self.poller.loop.create_future()
+        now_s = self.poller.loop.time()
         self.ends_s = now_s + limit_s
         self.connected = connection is not None
         self.sock = connection or self._connecting(address)
         self.fd = self.sock.fileno()
-        self.poller = poller.of(loop)
         self.due_s = self.ends_s if self.connected else now_s + min(network.connect_timeout_s, limit_s)
-        self.poller.watch(self.fd, self, writes=not self.connected)
+        self.poller.watch(self.fd, self)
         if self.connected:
             self._send()
 
@@ -73,8 +72,10 @@ class Exchange(ABC):
         try:
             return await self.reply
         finally:
-            self.poller.leave(self.fd)
-            self.leave()
+            keeps = self.keeps()
+            self.poller.leave(self.fd, stays_open=keeps)
+            if not keeps:
+                self.sock.close()
 
     @abstractmethod
     def take(self, data: bytes) -> None:
@@ -88,9 +89,9 @@ class Exchange(ABC):
     def late(self) -> None:
         """The time for the reply is over: settle or fail."""
 
-    def leave(self) -> None:
-        """The exchange is over: let the socket go."""
-        self.sock.close()
+    def keeps(self) -> bool:
+        """The exchange is over: True if the socket was kept for another one."""
+        return False
 
     def settle(self, value: object) -> None:
         """The reply is this."""
@@ -103,14 +104,27 @@ class Exchange(ABC):
             self.reply.set_exception(error)
 
     def ready(self) -> None:
-        """The socket can be written to for the first time, or read from."""
-        if self.reply.done():
-            self.poller.leave(self.fd)  # whoever awaits the reply has not yet had the time to
-        elif self.connected:
-            self._receive()
-        else:
-            self.poller.reads(self.fd)
-            self._send()
+        """The socket has changed: connected, with something to read, or closed."""
+        if not self.connected:
+            if not self.reply.done():
+                self._send()
+            return  # what comes in answer is a change of its own
+        while not self.reply.done():
+            try:
+                data = self.sock.recv(CHUNK_BYTES)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self.end(str(error))
+                return
+            if not data:
+                self.end("")
+                return
+            self.received += data
+            if len(self.received) > self.max_bytes:
+                self.fail(ProtocolError(f"reply over {self.max_bytes} bytes"))
+            else:
+                self.take(data)
 
     def expired(self) -> None:
         """`due_s` has passed."""
@@ -137,32 +151,16 @@ class Exchange(ABC):
 
     def _send(self) -> None:
         """A request is some hundred bytes and the buffer of an idle connection is empty: it goes at once."""
-        was_connected, self.connected = self.connected, True
-        self.due_s = self.ends_s
         try:
             sent = self.sock.send(self.request)
+        except BlockingIOError:
+            return  # not connected yet
         except OSError as error:
-            if was_connected:
+            if self.connected:
                 self.end(str(error))
             else:  # the first thing said on a connection tells that there is none
                 self.fail(self._unreachable(error.errno))
             return
+        self.connected, self.due_s = True, self.ends_s
         if sent < len(self.request):
             self.fail(ProtocolError(f"{self.port}/tcp: takes only {sent} bytes of the request"))
-
-    def _receive(self) -> None:
-        try:
-            data = self.sock.recv(CHUNK_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self.end(str(error))
-            return
-        if not data:
-            self.end("")
-            return
-        self.received += data
-        if len(self.received) > self.max_bytes:
-            self.fail(ProtocolError(f"reply over {self.max_bytes} bytes"))
-        else:
-            self.take(data)

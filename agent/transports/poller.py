@@ -1,7 +1,7 @@
 """The sockets that wait for a device, on one epoll of their own beside the event loop.
 
 The loop's own watching costs a handle, its callback in a context and a timer, once for the connect and once
-for the reply: a sixth of a short poll's processor time. Here a connection is three system calls, the events
+for the reply: a sixth of a short poll's processor time. Here a connection is one system call, the events
 of many come in one, and one look over all that wait finds those whose time is over.
 """
 
@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import select
+import threading
+from collections import deque
 from typing import Protocol
-from weakref import WeakKeyDictionary
 
 MAX_EVENTS = 256  # at a time: the loop's other work gets its turn; the rest is told again
 LOOK_S = 0.05  # deadlines are seconds: a twentieth of one more is nothing to anybody
+
+
+# Reported at every change, not until it is dealt with: one call watches for the connection and for the reply.
+_CHANGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
 
 class Waiting(Protocol):
@@ -21,58 +26,64 @@ class Waiting(Protocol):
 
     due_s: float  # of the loop's clock
 
-    def ready(self) -> None: ...
+    def ready(self) -> None:
+        """The socket has changed: deal with all there is, for it is told once."""
 
-    def expired(self) -> None: ...
+    def expired(self) -> None:
+        """`due_s` has passed."""
 
 
 class Poller:
     """The waiting sockets of one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self._epoll = select.epoll()
         self._waiting: dict[int, Waiting] = {}
+        self._changed: deque[int] = deque()
         self._looks = False
-        asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._ready)
+        loop.add_reader(self._epoll.fileno(), self._ready)
 
-    def watch(self, fd: int, one: Waiting, *, writes: bool) -> None:
-        """Tell `one` when its socket may write or, again and again, when it has something to read."""
-        self._epoll.register(fd, select.EPOLLOUT if writes else select.EPOLLIN)
+    def watch(self, fd: int, one: Waiting) -> None:
+        """Tell `one` whenever its socket may write, has something to read, or is closed."""
+        self._epoll.register(fd, _CHANGES)
         self._waiting[fd] = one
         if not self._looks:
             self._looks = True
-            asyncio.get_running_loop().call_later(LOOK_S, self._look)
+            self.loop.call_later(LOOK_S, self._look)
 
-    def reads(self, fd: int) -> None:
-        """From now on it is reading that this socket waits for."""
-        self._epoll.modify(fd, select.EPOLLIN)
-
-    def leave(self, fd: int) -> None:
-        """It waits no more; called before the socket is closed or kept for later."""
-        if self._waiting.pop(fd, None) is not None:
+    def leave(self, fd: int, *, stays_open: bool) -> None:
+        """It waits no more; a socket that is closed next leaves the epoll by that."""
+        if self._waiting.pop(fd, None) is not None and stays_open:
             self._epoll.unregister(fd)
 
     def _ready(self) -> None:
-        for fd, _ in self._epoll.poll(0, MAX_EVENTS):
-            if (one := self._waiting.get(fd)) is not None:
+        # Kept beside: what one of them raises must not cost the others their only telling.
+        self._changed.extend([fd for fd, _ in self._epoll.poll(0, MAX_EVENTS)])
+        while self._changed:
+            if (one := self._waiting.get(self._changed.popleft())) is not None:
                 one.ready()
 
     def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
+        self._ready()
+        now_s = self.loop.time()
         for one in [one for one in self._waiting.values() if one.due_s <= now_s]:
             one.expired()
         self._looks = bool(self._waiting)
         if self._looks:
-            loop.call_later(LOOK_S, self._look)
+            self.loop.call_later(LOOK_S, self._look)
 
 
-_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, Poller] = WeakKeyDictionary()
+class _Thread(threading.local):
+    poller: Poller | None = None
 
 
-def of(loop: asyncio.AbstractEventLoop) -> Poller:
-    """The running loop's poller."""
-    found = _pollers.get(loop)
-    if found is None:
-        found = _pollers[loop] = Poller()
+_thread = _Thread()
+
+
+def current() -> Poller:
+    """The running loop's poller. (To ask for the running loop itself costs a system call each time.)"""
+    found = _thread.poller
+    if found is None or not found.loop.is_running():
+        found = _thread.poller = Poller(asyncio.get_running_loop())
     return found
