@@ -60,15 +60,18 @@ class Chain:
             self.interval_s,
             b"".join(self.devices[n] for n in there.tolist()),
             {name: column.astype(f"<i{wire.COLUMNS[name][0]}").tobytes() for name, column in columns.items()},
-            [FailedPoll(self.devices[n], "10.0.0.1", 0, "timeout", "") for n in np.flatnonzero(~answered).tolist()],
+            [
+                FailedPoll(self.devices[n], "10.0.0.1", 0, "timeout", "")
+                for n in np.flatnonzero(~answered).tolist()
+            ],
         )
 
     def _packet(self, sweep: Sweep) -> bytes:
         self._seq += 1
         packet, self._prev = wire.seal(
             Envelope(
-                wire.VERSION, ORG, SITE, AGENT, b"s" * 16, self._seq, self._prev, sweep.started_us, None, "none",
-                True, wire.pack([sweep]),
+                wire.VERSION, ORG, SITE, AGENT, b"s" * 16, self._seq, self._prev, sweep.started_us,
+                None, "none", True, wire.pack([sweep]),
             ),
             self._key,
         )  # fmt: skip

@@ -80,7 +80,7 @@ NOW_COLUMNS = Now.WH + len(ORIGIN_NAMES)
 
 
 class Closed(NamedTuple):
-    """Half-hours that will not change again: place and start of each, and the quantities that any of them has."""
+    """Half-hours that will not change again: place and start of each, and the quantities that any has."""
 
     places: Ints
     start_us: Ints
@@ -105,7 +105,7 @@ class Readings(NamedTuple):
 
 
 class Integrals:
-    """The integration of a site's devices: `now` and the open half-hour `row`, a column by quantity and place."""
+    """The integration of a site's devices: `now` and the open half-hour `row`, by quantity and place."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -180,7 +180,7 @@ class Integrals:
         return off
 
     def failed(self, places: Ints, at_us: Ints, silent: Mask) -> None:
-        """Polls of distinct devices gave no reading; only a silent device may have been off, one that answers is on."""
+        """Polls of distinct devices gave no reading; only a silent device may have been off."""
         first_us = self.now[Now.FIRST_FAILURE_US]
         keep = first_us[places] > 0
         later = at_us > self.now[Now.LAST_US][places]
@@ -209,8 +209,8 @@ class Integrals:
         return taken
 
     def _gaps(
-        self, places: Ints, last_us: Ints, at_us: Ints, up_us: Ints, restarted: Mask, near: Mask, rules: Rules,
-        silence: Silence,
+        self, places: Ints, last_us: Ints, at_us: Ints, up_us: Ints, restarted: Mask, near: Mask,
+        rules: Rules, silence: Silence,
     ) -> Gaps:  # fmt: skip
         now = self.now
         first_failure_us, failed = now[Now.FIRST_FAILURE_US][places], now[Now.CAUSE][places] - 1
@@ -352,7 +352,7 @@ class Integrals:
 
 
 def rated_mw(nameplate_mw: Ints, largest_mw: Ints, rules: Rules) -> Ints:
-    """The most that devices are taken to draw while nobody sees them, by nameplate and largest reading; 0 is unknown."""
+    """The most that devices are taken to draw while nobody sees them; 0 is an unknown argument."""
     known_mw = np.maximum(nameplate_mw, largest_mw)
     rated: Ints = np.where(
         known_mw > 0, -(-known_mw * rules.rated_margin_percent // 100), rules.rated_unknown_mw
