@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, and_, func, select
+import numpy as np
+from sqlalchemy import Connection, Select, Table, func, select
 
 from collector.config import Config, ConfigError, SiteConfig
-from collector.ledger.energy import HALF_HOUR_US, MAX_GAP_LIMIT_US, bound_wh, rated_mw
+from collector.ledger import rules
+from collector.ledger.energy import bound_wh
+from collector.ledger.profile import DeviceNow, SiteLedger
+from collector.ledger.quantities import COVERED, ENERGY, HALF_HOUR_US
 from collector.store import Store, schema
 from reporting.facts import (
     AddressKind,
@@ -46,10 +50,11 @@ def period_facts(store: Store, config: Config, site: str, period_text: str, now_
         view = _View(connection, config.org, site, period)
         evidence, batches_synthetic = view.evidence()
         covered_until_us = view.covered_until_us(config)
-        devices, device_notes = _devices(view, declared.declared, _horizon_us(view, config, now_us))
+        devices, device_notes, devices_synthetic = _devices(
+            view, declared.declared, _horizon_us(view, config, now_us)
+        )
         receipts, receipts_synthetic = view.receipts()
         energy = _site_energy(devices, view.peak())
-        devices_synthetic = view.any_device_synthetic([device.device for device in devices])
     return PeriodFacts(
         site=declared.site,
         filer=declared.filer,
@@ -74,7 +79,7 @@ def period_energy(store: Store, config: Config, site: str, period: Period, now_u
     """The site's energy of a period, as its facts have it; needs no declared filer."""
     with store.read() as connection:
         view = _View(connection, config.org, site, period)
-        devices, _ = _devices(view, (), _horizon_us(view, config, now_us))
+        devices, *_ = _devices(view, (), _horizon_us(view, config, now_us))
         return _site_energy(devices, view.peak())
 
 
@@ -91,6 +96,7 @@ class _View:
     def __init__(self, connection: Connection, org: str, site: str, period: Period) -> None:
         self.connection = connection
         self.org, self.site, self.period = org, site, period
+        self.ledger = SiteLedger(connection, org, site)
 
     def _of_site(self, table: Table, query: Select[Any]) -> Any:
         return self.connection.execute(query.where(table.c.org == self.org, table.c.site == self.site))
@@ -100,38 +106,16 @@ class _View:
         return self._of_site(table, query.where(column >= self.period.start_us, column < self.period.end_us))
 
     def register(self) -> Iterator[Any]:
-        table, state = schema.device, schema.fold_state
-        join = and_(*(table.c[key] == state.c[key] for key in ("org", "site", "device")))
-        extra = (state.c.last_us, state.c.ended_us, state.c.cause, state.c.nameplate_mw, state.c.largest_mw)
-        query = select(table, *extra).join(state, join).order_by(table.c.device)
-        yield from self._of_site(table, query)
-
-    def intervals(self) -> dict[str, Any]:
-        c = schema.interval.c
-        sums = [
-            func.sum(c[name]).label(name)
-            for name in ("energy_low_wh", "energy_high_wh", "covered_us", "gap_us")
-        ]
-        query = select(c.device, *sums).group_by(c.device)
-        return {row.device: row for row in self._of_period(schema.interval, "start_us", query)}
-
-    def energy_by_origin_wh(self) -> dict[str, dict[str, int]]:
-        c = schema.energy.c
-        query = select(c.device, c.origin, func.sum(c.energy_wh).label("energy_wh")).group_by(
-            c.device, c.origin
-        )
-        found: dict[str, dict[str, int]] = {}
-        for row in self._of_period(schema.energy, "start_us", query.order_by(c.device, c.origin)):
-            found.setdefault(row.device, {})[row.origin] = int(row.energy_wh)
-        return found
+        yield from self._of_site(schema.device, select(schema.device).order_by(schema.device.c.device))
 
     def peak(self) -> tuple[int, int] | None:
         """(Wh, start) of the site's largest half-hour, the first of equals."""
-        c = schema.energy.c
-        total = func.sum(c.energy_wh).label("energy_wh")
-        query = select(c.start_us, total).group_by(c.start_us).order_by(total.desc(), c.start_us).limit(1)
-        row = self._of_period(schema.energy, "start_us", query).first()
-        return None if row is None else (int(row.energy_wh), row.start_us)
+        profile = self.ledger.site_profile(self.period.start_us, self.period.end_us)
+        energy_wh, covered_us = profile.columns[ENERGY].sum(axis=0), profile.columns[COVERED].sum(axis=0)
+        if not covered_us.any():
+            return None
+        largest = int(np.where(covered_us > 0, energy_wh, -1).argmax())
+        return int(energy_wh[largest]), self.period.start_us + largest * HALF_HOUR_US
 
     def receipts(self) -> tuple[list[Receipt], bool]:
         c = schema.coin_entry.c
@@ -177,59 +161,55 @@ class _View:
             return None
         return int(min(reached_us, self.period.end_us))
 
-    def any_device_synthetic(self, devices: Iterable[str]) -> bool:
-        wanted = set(devices)
-        query = select(schema.device.c.device).where(schema.device.c.synthetic)
-        return any(row.device in wanted for row in self._of_site(schema.device, query))
-
 
 def _devices(
     view: _View, declared: tuple[DeclaredDevice, ...], horizon_us: int
-) -> tuple[list[DeviceFacts], list[str]]:
-    intervals, energies = view.intervals(), view.energy_by_origin_wh()
+) -> tuple[list[DeviceFacts], list[str], bool]:
+    """The devices of the period, what there is to say of them, and whether any of them is simulated."""
+    totals = view.ledger.totals(view.period.start_us, view.period.end_us)
     by_key = {_serial(device.serial): device for device in declared}
     by_key |= {mac: device for device in declared if (mac := _mac(device.serial))}
     found: list[DeviceFacts] = []
     notes: list[str] = []
+    synthetic = False
     for row in view.register():
-        interval = intervals.get(row.device)
-        open_us = _open_us(row, view.period, horizon_us)
-        if interval is None and not open_us:
+        now = view.ledger.now(row.place)
+        open_us = _open_us(now, view.period, horizon_us)
+        if not totals.has(row.place) and not open_us:
             continue
-        low_wh, high_wh, covered_us, gap_us = (
-            (int(n) for n in interval[1:]) if interval is not None else (0, 0, 0, 0)
-        )
+        energy = totals.energy(row.place)
+        synthetic = synthetic or now.synthetic
+        high_wh, gap_us = energy.high_wh, sum(energy.gap_us.values())
         if open_us:
-            high_wh += bound_wh(rated_mw(row.nameplate_mw, row.largest_mw), open_us)
+            high_wh += bound_wh(now.rated_mw(rules.at(horizon_us)), open_us)
             gap_us += open_us
-            since = local_text(row.last_us, view.period.zone)
+            since = local_text(now.last_us or 0, view.period.zone)
             notes.append(
-                f"device {row.serial or row.device}: no reading since {since} ({row.cause or 'no reading'})"
+                f"device {row.serial or row.device}: no reading since {since} ({now.cause or 'no reading'})"
             )
-        by_origin_wh = energies.get(row.device, {})
         found.append(
             DeviceFacts(
                 device=row.device, serial=row.serial, mac=row.mac, make=row.make, model=row.model,
                 firmware=row.firmware, algorithm=row.algorithm,
                 nameplate_hs=row.nameplate_hs, nameplate_w=row.nameplate_w,
-                first_seen_us=row.first_seen_us, last_seen_us=row.last_seen_us,
-                energy_wh=sum(by_origin_wh.values()), energy_low_wh=low_wh, energy_high_wh=high_wh,
-                energy_by_origin_wh=by_origin_wh,
-                covered_s=covered_us // _S, gap_s=gap_us // _S,
+                first_seen_us=row.first_seen_us, last_seen_us=now.last_seen_us,
+                energy_wh=energy.energy_wh, energy_low_wh=energy.low_wh, energy_high_wh=high_wh,
+                energy_by_origin_wh=dict(sorted(energy.by_origin_wh.items())),
+                covered_s=sum(energy.covered_us.values()) // _S, gap_s=gap_us // _S,
                 declared=_declared(row, by_key),
             )
         )  # fmt: skip
-    return found, notes
+    return found, notes, synthetic
 
 
-def _open_us(row: Any, period: Period, horizon_us: int) -> int:
+def _open_us(now: DeviceNow, period: Period, horizon_us: int) -> int:
     """How much of the period a device that has not come back is missing, up to the horizon."""
-    if row.last_us is None or row.ended_us is not None:
+    if now.last_us is None or now.ended_us is not None:
         return 0
     # In a period that still runs, the next reading may yet bridge a short time: no gap so far.
-    if horizon_us < period.end_us and horizon_us - row.last_us <= MAX_GAP_LIMIT_US:
+    if horizon_us < period.end_us and horizon_us - now.last_us <= rules.at(horizon_us).max_gap_limit_us:
         return 0
-    return max(0, horizon_us - max(int(row.last_us), period.start_us))
+    return max(0, horizon_us - max(now.last_us, period.start_us))
 
 
 def _site_energy(devices: list[DeviceFacts], peak: tuple[int, int] | None) -> SiteEnergy:

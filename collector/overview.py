@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import Connection, select
 
+from collector.ledger.profile import SiteLedger
 from collector.store import Store, schema
 
 # Ten polls of the usual half a minute: a device silent for longer is not part of the power "now".
@@ -62,11 +62,12 @@ def overview(store: Store, org: str, now_us: int) -> Overview:
             for row in streams
         ]  # fmt: skip
         sites: dict[str, SiteView] = {}
-        d, f = schema.device.c, schema.fold_state.c
-        same = and_(d.org == f.org, d.site == f.site, d.device == f.device)
-        query = select(schema.fold_state).join(schema.device, same).where(f.org == org)
-        for row in connection.execute(query.order_by(f.site, f.device)):
-            _add(sites.setdefault(row.site, SiteView()), row, now_us)
+        d = schema.device.c
+        names = (
+            connection.execute(select(d.site).where(d.org == org).distinct().order_by(d.site)).scalars().all()
+        )
+        for name in names:
+            sites[name] = _site(connection, org, name, now_us)
         e = schema.coin_entry.c
         for entry in connection.execute(select(e.site, e.coin, e.amount).where(e.org == org)):
             coins = sites.setdefault(entry.site, SiteView()).coins
@@ -81,19 +82,23 @@ def overview(store: Store, org: str, now_us: int) -> Overview:
     return Overview(now_us, agents, sites, set_aside)
 
 
-def _add(site: SiteView, row: Any, now_us: int) -> None:
-    for origin, (energy_wh, _) in row.totals.items():
-        site.energy_wh[origin] = site.energy_wh.get(origin, 0) + energy_wh
-    site.gap_bound_wh += row.gap_wh
-    if row.ended_us is not None:
-        return
-    fresh = row.last_us is not None and now_us - row.last_us <= FRESH_US
-    state = (row.state or "unknown") if fresh else "silent"
-    site.devices[state] = site.devices.get(state, 0) + 1
-    if row.last_us is not None:
-        site.newest_us = max(site.newest_us or 0, row.last_us)
-    if fresh and row.power_mw is not None:
-        site.power_w += row.power_mw / 1e3
-        site.device_power_w[row.device] = row.power_mw / 1e3
-    if fresh and row.hashrate_mhs is not None:
-        site.hashrate_hs += row.hashrate_mhs * 1e6
+def _site(connection: Connection, org: str, name: str, now_us: int) -> SiteView:
+    ledger, site = SiteLedger(connection, org, name), SiteView()
+    site.energy_wh, site.gap_bound_wh = ledger.all_time()
+    d = schema.device.c
+    query = select(d.device, d.place).where(d.org == org, d.site == name).order_by(d.device)
+    for device, place in connection.execute(query):
+        now = ledger.now(place)
+        if now.ended_us is not None:
+            continue
+        fresh = now.last_us is not None and now_us - now.last_us <= FRESH_US
+        state = (now.state or "unknown") if fresh else "silent"
+        site.devices[state] = site.devices.get(state, 0) + 1
+        if now.last_us is not None:
+            site.newest_us = max(site.newest_us or 0, now.last_us)
+        if fresh and now.power_mw is not None:
+            site.power_w += now.power_mw / 1e3
+            site.device_power_w[device] = now.power_mw / 1e3
+        if fresh and now.hashrate_mhs is not None:
+            site.hashrate_hs += now.hashrate_mhs * 1e6
+    return site

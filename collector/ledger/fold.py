@@ -9,18 +9,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from agent import wire
 from agent.wire import Event, Inventory, Packet, Sweep, WireError
 from collector.journal import START, Entry, Position
-from collector.ledger.energy import MAX_GAP_LIMIT_US, MAX_GAP_POLLS, NO_ORIGIN
-from collector.ledger.registry import Device, device_text, enter
+from collector.ledger.energy import UNREAD, Now, Readings
+from collector.ledger.quantities import DAY_US, NO_ORIGIN, Ints, cause_number
+from collector.ledger.registry import Device, Site, device_text, enter
+from collector.ledger.rules import at as rules_at
+from collector.ledger.spans import Silence
 
-DAY_US = 86_400_000_000
 # Before any agent existed; a box without a clock battery starts in 1970 or at its image's build date.
 EARLIEST_US = 1_577_836_800_000_000  # 2020-01-01
 # A device that gives no sign at all may be off; one that answers wrongly is not.
 SILENT = frozenset({"unreachable", "timeout"})
+_GONE = (cause_number("vanished") + 1, cause_number("replaced") + 1)
+# What an agent tells that explains why it made no sweep for a while.
+_SILENT_CAUSES = {"agent_started": "agent_down", "clock_step": "clock", "spool_thinned": "thinned"}
+_READ_COLUMNS = ("power_mw", "origin", "uptime_s", "hashrate_mhs", "state")
 
 
 class LedgerError(Exception):
@@ -37,6 +45,22 @@ class Stream:
     last_created_us: int = 0
     last_received_us: int = 0
     clock_offset_us: int | None = None
+    swept_us: int = 0  # start of its last sweep
+    silent_cause: str | None = None  # what it has told since, should no sweep come
+
+    def silence(self, started_us: int, max_gap_us: int) -> Silence:
+        """The time since the last sweep, if that is long ago: nobody was polled in it."""
+        if not 0 < self.swept_us < started_us - max_gap_us:
+            return Silence()
+        return Silence(self.swept_us, started_us, cause_number(self.silent_cause or "agent_down"))
+
+    def swept(self, started_us: int) -> None:
+        """A sweep began then."""
+        self.swept_us, self.silent_cause = max(self.swept_us, started_us), None
+
+    def told(self, kind: str) -> None:
+        """The agent told of something that may be why no sweep came; the last such word counts."""
+        self.silent_cause = _SILENT_CAUSES.get(kind, self.silent_cause)
 
 
 @dataclass(slots=True)
@@ -44,7 +68,8 @@ class Changes:
     """What was folded since the last commit."""
 
     streams: set[tuple[str, str]] = field(default_factory=set)
-    devices: dict[tuple[str, bytes], Device] = field(default_factory=dict)
+    sites: set[str] = field(default_factory=set)
+    devices: dict[tuple[str, int], Device] = field(default_factory=dict)
     batches: list[dict[str, Any]] = field(default_factory=list)
     inventories: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -91,7 +116,7 @@ class Fold:
         self.org = org
         self.position: Position = START
         self.streams: dict[tuple[str, str], Stream] = {}
-        self.devices: dict[tuple[str, bytes], Device] = {}
+        self.sites: dict[str, Site] = {}
         self.changes = Changes()
 
     def take(self, entry: Entry, packet: Packet) -> None:
@@ -106,12 +131,14 @@ class Fold:
                 f"journal at {entry.start}: batch {envelope.seq} of {who} does not follow {stream.last_seq}"
             )
         batch = Batch(packet, entry.received_us)
+        if envelope.session != stream.session:
+            stream.told("agent_started")
         readings, problem = 0, None
         if not batch.possible(envelope.created_us):
             problem = f"impossible time: created_us {envelope.created_us}, received_us {entry.received_us}"
         else:
             try:
-                readings = sum(self._record(batch, record) for record in packet.records)
+                readings = sum(self._record(batch, stream, record) for record in packet.records)
             except WireError as error:
                 problem = f"payload: {error}"
         stream.last_seq, stream.last_hash, stream.session = envelope.seq, packet.hash, envelope.session
@@ -129,116 +156,179 @@ class Fold:
             }
         )  # fmt: skip
 
-    def _record(self, batch: Batch, record: wire.Record) -> int:
+    def _record(self, batch: Batch, stream: Stream, record: wire.Record) -> int:
         if isinstance(record, Sweep):
-            return self._sweep(batch, record)
+            return self._sweep(batch, stream, record)
         if isinstance(record, Inventory):
             self._inventory(batch, record)
         else:
-            self._event(batch, record)
+            self._event(batch, stream, record)
         return 0
 
-    def _device(self, batch: Batch, raw: bytes, at_us: int) -> Device | None:
-        key = (batch.site, raw)
-        device = self.devices.get(key)
+    def _site(self, name: str) -> Site:
+        site = self.sites.get(name)
+        if site is None:
+            site = self.sites[name] = Site(name)
+        return site
+
+    def _device(self, batch: Batch, site: Site, raw: bytes, at_us: int) -> Device | None:
+        device = site.device(raw)
         if device is None:
-            text = device_text(raw)
-            if text is None:
+            device = site.add(raw, at_us)
+            if device is None:
                 return None
-            device = self.devices[key] = Device(batch.site, text, at_us, at_us)
+            site.integrals.now[Now.LAST_SEEN_US, device.place] = at_us
+            self.changes.devices[batch.site, device.place] = device
         if batch.synthetic:
-            device.synthetic = True
-        self.changes.devices[key] = device
+            site.integrals.now[Now.SYNTHETIC, device.place] = 1
+        self.changes.sites.add(batch.site)
         return device
 
-    def _sweep(self, batch: Batch, sweep: Sweep) -> int:
-        delays_ms = wire.values(sweep, "delay_ms")
-        times = [sweep.started_us + delay_ms * 1000 for delay_ms in delays_ms]
-        known = wire.missing("delay_ms") not in delays_ms
-        if times and not (known and batch.possible(min(times)) and batch.possible(max(times))):
-            self._note(batch, sweep.started_us, "impossible_time", None, {"readings": str(len(times))})
-            return 0
-        max_gap_us = min(MAX_GAP_POLLS * sweep.interval_s * 1_000_000, MAX_GAP_LIMIT_US)
-        raws = [sweep.devices[i : i + 16] for i in range(0, len(sweep.devices), 16)]
-        columns = ("power_mw", "origin", "uptime_s", "hashrate_mhs", "state")
-        for raw, at_us, power_mw, origin, uptime_s, hashrate_mhs, state in zip(
-            raws, times, *(wire.values(sweep, name) for name in columns), strict=True
+    def _sweep(self, batch: Batch, stream: Stream, sweep: Sweep) -> int:
+        delays_ms = _column(sweep, "delay_ms")
+        count = len(delays_ms)
+        if count:
+            first_ms, last_ms = int(delays_ms.min()), int(delays_ms.max())
+            known = first_ms != wire.missing("delay_ms")
+            edges = (sweep.started_us + first_ms * 1000, sweep.started_us + last_ms * 1000)
+            if not (known and all(map(batch.possible, edges))):
+                self._note(batch, sweep.started_us, "impossible_time", None, {"readings": str(count)})
+                return 0
+        site, rules = self._site(batch.site), rules_at(sweep.started_us)
+        silence = stream.silence(sweep.started_us, rules.max_gap_us(sweep.interval_s))
+        if count:
+            self._readings(batch, site, sweep, sweep.started_us + delays_ms.astype(np.int64) * 1000, silence)
+        self._failures(batch, site, sweep, rules.network_devices)
+        if batch.possible(sweep.started_us):
+            stream.swept(sweep.started_us)
+        return count
+
+    def _readings(self, batch: Batch, site: Site, sweep: Sweep, at_us: Ints, silence: Silence) -> None:
+        roster = site.roster(batch.agent, sweep.devices)
+        if roster is None:
+            for n, time_us in enumerate(at_us.tolist()):
+                self._device(batch, site, sweep.devices[16 * n : 16 * n + 16], time_us)
+            roster = site.roster(batch.agent, sweep.devices)
+            if roster is None:  # never: the wire's check has made every id 16 bytes
+                raise LedgerError(f"batch {batch.seq}: a device of its sweep is in no register")
+        self.changes.sites.add(batch.site)
+        power_mw, origin, uptime_s, hashrate_mhs, state = (
+            _column(sweep, name).astype(np.int64) for name in _READ_COLUMNS
+        )
+        # The least integer means "not read"; any other negative is no power, uptime or hashrate either.
+        readings = Readings(
+            roster.places,
+            at_us,
+            np.maximum(power_mw, UNREAD),
+            np.where((origin > 0) & (origin < NO_ORIGIN), origin, NO_ORIGIN),
+            np.maximum(uptime_s, UNREAD),
+            np.maximum(hashrate_mhs, UNREAD),
+            np.where((state >= 0) & (state < len(wire.STATES)), state + 1, 0),
+        )
+        if roster.distinct:
+            self._read(batch, site, readings, sweep, silence)
+        else:
+            for chosen in _rounds(roster.places):
+                self._read(batch, site, readings.pick(chosen), sweep, silence)
+
+    def _read(self, batch: Batch, site: Site, readings: Readings, sweep: Sweep, silence: Silence) -> None:
+        now, rules = site.integrals.now, rules_at(sweep.started_us)
+        late = readings.at_us <= now[Now.LAST_US][readings.places]
+        if late.any():
+            for place, at_us in zip(*(c[late].tolist() for c in readings[:2]), strict=True):
+                self._backwards(batch, site, place, at_us)
+            readings = readings.pick(~late)
+        if batch.synthetic:
+            now[Now.SYNTHETIC][readings.places] = 1
+        for place, from_us, until_us in site.integrals.read(
+            readings, rules, rules.max_gap_us(sweep.interval_s), silence
         ):
-            device = self._device(batch, raw, at_us)
-            if device is None:  # never: the wire's check has made every id 16 bytes
-                continue
-            integral = device.integral
-            if integral.last_us is not None and at_us <= integral.last_us:
-                self._backwards(batch, device, at_us, integral.last_us)
-                continue
-            # The least integer means "not read"; any other negative is no power, uptime or hashrate either.
-            off = integral.read(
-                at_us,
-                power_mw if power_mw >= 0 else None,
-                origin if 0 < origin < NO_ORIGIN else NO_ORIGIN,
-                uptime_s if uptime_s >= 0 else None,
-                hashrate_mhs if hashrate_mhs >= 0 else None,
-                max_gap_us,
-            )
-            device.last_seen_us = max(device.last_seen_us, at_us)
-            device.state = wire.STATES[state] if 0 <= state < len(wire.STATES) else None
-            device.cause, device.skipped = None, 0
-            if off is not None:
-                self._note(batch, off[0], "device_was_off", device.id, {"until_us": str(off[1])})
-        for failure in sweep.failures:
-            self._failure(batch, failure, sweep.started_us + failure.delay_ms * 1000)
-        return len(times)
+            self._note(batch, from_us, "device_was_off", site.devices[place].id, {"until_us": str(until_us)})
 
-    def _failure(self, batch: Batch, failure: wire.FailedPoll, at_us: int) -> None:
-        key = (batch.site, failure.device)
-        device = self.devices.get(key)  # a device that never gave a reading has no gap that could be bounded
-        if device is None or not batch.possible(at_us) or at_us <= (device.integral.last_us or 0):
+    def _failures(self, batch: Batch, site: Site, sweep: Sweep, network_devices: int) -> None:
+        """Failed polls of known devices: one that never gave a reading has no gap that could be bounded."""
+        if not sweep.failures:
             return
-        device.integral.failed(at_us, failure.kind in SILENT)
-        if device.cause not in ("vanished", "replaced"):
-            device.cause = failure.kind
-        self.changes.devices[key] = device
+        silent = sum(failure.kind in SILENT for failure in sweep.failures)
+        network = not sweep.devices and silent == len(sweep.failures) >= network_devices
+        found: list[tuple[int, int, int, int]] = []
+        for failure in sweep.failures:
+            place, at_us = site.places.get(failure.device), sweep.started_us + failure.delay_ms * 1000
+            if place is not None and batch.possible(at_us):
+                cause = cause_number("network" if network else failure.kind) + 1
+                found.append((place, at_us, failure.kind in SILENT, cause))
+        now = site.integrals.now
+        told = np.array(found, np.int64).reshape(-1, 4)
+        for chosen in _rounds(told[:, 0]):
+            places, times_us, silence, causes = told[chosen].T
+            later = times_us > now[Now.LAST_US][places]
+            places, before = places[later], now[Now.CAUSE][places[later]]
+            site.integrals.failed(places, times_us[later], silence[later] > 0)
+            now[Now.CAUSE][places] = np.where(np.isin(before, _GONE), before, causes[later])
+            self.changes.sites.add(batch.site)
 
-    def _backwards(self, batch: Batch, device: Device, at_us: int, last_us: int) -> None:
+    def _backwards(self, batch: Batch, site: Site, place: int, at_us: int) -> None:
         # One event for a run of such readings: a clock set back by a day would give thousands.
-        if device.skipped == 0:
-            self._note(batch, at_us, "time_went_backwards", device.id, {"last_us": str(last_us)})
-        device.skipped += 1
+        now = site.integrals.now[:, place]
+        if not now[Now.SKIPPED]:
+            detail = {"last_us": str(now[Now.LAST_US])}
+            self._note(batch, at_us, "time_went_backwards", site.devices[place].id, detail)
+        now[Now.SKIPPED] += 1
 
     def _inventory(self, batch: Batch, inventory: Inventory) -> None:
         if not batch.possible(inventory.at_us):
             self._note(batch, inventory.at_us, "impossible_time", device_text(inventory.device), {})
             return
-        device = self._device(batch, inventory.device, inventory.at_us)
+        site = self._site(batch.site)
+        device = self._device(batch, site, inventory.device, inventory.at_us)
         if device is None:
             self._note(batch, inventory.at_us, "not_a_device", None, {"record": "inventory"})
             return
-        changed = enter(device, inventory)
+        changed = enter(site, device, inventory)
+        self.changes.devices[batch.site, device.place] = device
         content = msgspec.to_builtins(inventory, builtin_types=())
         self.changes.inventories.append(batch.row(at_us=inventory.at_us, device=device.id, content=content))
         if changed:
             self._note(batch, inventory.at_us, "device_changed", device.id, changed)
 
-    def _event(self, batch: Batch, event: Event) -> None:
+    def _event(self, batch: Batch, stream: Stream, event: Event) -> None:
         text = device_text(event.device)
         detail = dict(event.detail)
         self.changes.events.append(
             batch.row(at_us=event.at_us, source="agent", kind=event.kind, device=text, detail=detail)
         )
-        key = (batch.site, event.device)
-        device = self.devices.get(key)
+        stream.told(event.kind)
+        site = self._site(batch.site)
+        device = site.device(event.device)
         if device is None or not batch.possible(event.at_us):
             return
         if event.kind == "device_vanished":
-            device.cause = "vanished"
+            cause = "vanished"
         elif event.kind == "device_replaced":
-            device.integral.end(event.at_us)
-            device.cause = "replaced"
+            site.integrals.end(device.place, event.at_us, rules_at(event.at_us))
+            cause = "replaced"
         else:
             return
-        self.changes.devices[key] = device
+        site.integrals.now[Now.CAUSE, device.place] = cause_number(cause) + 1
+        self.changes.sites.add(batch.site)
 
     def _note(self, batch: Batch, at_us: int, kind: str, device: str | None, detail: dict[str, str]) -> None:
         self.changes.events.append(
             batch.row(at_us=at_us, source="fold", kind=kind, device=device, detail=detail)
         )
+
+
+def _column(sweep: Sweep, name: str) -> npt.NDArray[Any]:
+    return np.frombuffer(sweep.columns[name], f"<i{wire.COLUMNS[name][0]}")
+
+
+def _rounds(places: Ints) -> list[Ints]:
+    """Each device once a round, in order: the indices of all first occurrences, then of all second ones."""
+    rounds: list[list[int]] = []
+    times: dict[int, int] = {}
+    for n, place in enumerate(places.tolist()):
+        nth = times[place] = times.get(place, -1) + 1
+        if nth == len(rounds):
+            rounds.append([])
+        rounds[nth].append(n)
+    return [np.array(chosen, np.int64) for chosen in rounds]

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from sqlalchemy import Connection, Row, select
 
 from agent import wire
 from collector import journal
 from collector.journal import Position
-from collector.ledger.energy import HALF_HOUR_US, ORIGIN_NAMES, HalfHour, Integral
+from collector.ledger import halfhours
+from collector.ledger.energy import NOW_COLUMNS, Integrals, Now
 from collector.ledger.fold import Changes, Fold, Stream
-from collector.ledger.registry import FIELDS, Device
+from collector.ledger.packing import pack, unpack
+from collector.ledger.quantities import NAMES, QUANTITIES, Ints
+from collector.ledger.registry import FIELDS, Device, Site
 from collector.store import Store, schema, upsert
 
 # Rows wait in memory until the commit; this many batches keep a replay's memory low and its commits rare.
 REPLAY_BATCHES = 500
 
-_INTEGRAL_COLUMNS = (
-    "last_us", "power_mw", "origin", "hashrate_mhs", "first_failure_us", "ended_us", "largest_mw",
-    "nameplate_mw", "gap_wh", "gap_spare",
-)  # fmt: skip
+NOW_NAMES = tuple(
+    next(f"{now.name.lower()}_{number - now}" for now in reversed(Now) if now <= number)
+    for number in range(NOW_COLUMNS)
+)
 
 
 def load(connection: Connection, org: str) -> Fold:
@@ -35,57 +39,40 @@ def load(connection: Connection, org: str) -> Fold:
     for row in connection.execute(select(schema.stream).where(schema.stream.c.org == org)):
         fold.streams[row.site, row.agent] = Stream(
             row.last_seq, row.last_hash, row.session, row.last_created_us, row.last_received_us,
-            row.clock_offset_us,
+            row.clock_offset_us, row.swept_us, row.silent_cause,
         )  # fmt: skip
-    query = select(schema.device, schema.fold_state).join(
-        schema.fold_state,
-        (schema.device.c.org == schema.fold_state.c.org)
-        & (schema.device.c.site == schema.fold_state.c.site)
-        & (schema.device.c.device == schema.fold_state.c.device),
-    )
-    for known in connection.execute(query.where(schema.device.c.org == org)).mappings():
-        device = Device(
-            known["site"], known["device"], known["first_seen_us"], known["last_seen_us"], known["synthetic"],
-            {name: known[name] for name in FIELDS},
-            _load_integral(known), known["state"], known["cause"], known["skipped"],
-        )  # fmt: skip
-        fold.devices[device.site, UUID(device.id).bytes] = device
-    _load_open_rows(connection, fold)
+    d = schema.device.c
+    for known in connection.execute(
+        select(schema.device).where(d.org == org).order_by(d.site, d.place)
+    ).mappings():
+        site = fold.sites.setdefault(known["site"], Site(known["site"]))
+        register = {name: known[name] for name in FIELDS}
+        site.places[UUID(known["device"]).bytes] = known["place"]
+        site.devices.append(
+            Device(site.name, known["device"], known["place"], known["first_seen_us"], register)
+        )
+    for name, site in fold.sites.items():
+        site.integrals = standing(connection, org, name)
     return fold
 
 
-def _load_integral(row: Any) -> Integral:
-    integral = Integral()
-    for name in _INTEGRAL_COLUMNS:
-        setattr(integral, name, row[name])
-    integral.totals = {ORIGIN_NAMES.index(name): list(total) for name, total in row["totals"].items()}
-    return integral
+def standing(connection: Connection, org: str, site: str) -> Integrals:
+    """Where the fold stands with a site's devices, and their open half-hours."""
+    integrals = Integrals()
+    c = schema.fold_state.c
+    row = connection.execute(select(schema.fold_state).where(c.org == org, c.site == site)).one_or_none()
+    if row is not None:
+        integrals.size = row.places
+        integrals.now = _matrix(unpack(NOW_NAMES, row.now, (row.places,)), NOW_COLUMNS, row.places)
+        integrals.row = _matrix(unpack(NAMES, row.open, (row.places,)), QUANTITIES, row.places)
+    return integrals
 
 
-def _load_open_rows(connection: Connection, fold: Fold) -> None:
-    # Only the half-hour of a device's last reading can still grow.
-    open_rows: dict[tuple[str, str, int], HalfHour] = {}
-    starts: set[int] = set()
-    for device in fold.devices.values():
-        if device.integral.last_us is not None:
-            start_us = device.integral.last_us - device.integral.last_us % HALF_HOUR_US
-            device.integral.row = open_rows[device.site, device.id, start_us] = HalfHour(start_us)
-            starts.add(start_us)
-    for start_us in starts:
-        for row in connection.execute(_of_half_hour(schema.interval, fold.org, start_us)):
-            half_hour = open_rows.get((row.site, row.device, start_us))
-            if half_hour is not None:
-                half_hour.low_wh, half_hour.high_wh = row.energy_low_wh, row.energy_high_wh
-                half_hour.gap_us, half_hour.samples = row.gap_us, row.samples
-                half_hour.hashes, half_hour.hashrate_us = row.hashes, row.hashrate_us
-        for row in connection.execute(_of_half_hour(schema.energy, fold.org, start_us)):
-            half_hour = open_rows.get((row.site, row.device, start_us))
-            if half_hour is not None:
-                half_hour.by_origin[ORIGIN_NAMES.index(row.origin)] = [row.energy_wh, row.covered_us]
-
-
-def _of_half_hour(table: Any, org: str, start_us: int) -> Any:
-    return select(table).where(table.c.org == org, table.c.start_us == start_us)
+def _matrix(columns: Mapping[int, Ints], height: int, width: int) -> Ints:
+    matrix: Ints = np.zeros((height, width), np.int64)
+    for number, column in columns.items():
+        matrix[number] = column
+    return matrix
 
 
 def write(connection: Connection, fold: Fold) -> None:
@@ -95,22 +82,14 @@ def write(connection: Connection, fold: Fold) -> None:
     upsert(connection, schema.batch, changes.batches)
     upsert(connection, schema.inventory, changes.inventories)
     upsert(connection, schema.event, changes.events)
-    intervals: list[dict[str, Any]] = []
-    energies: list[dict[str, Any]] = []
-    for device in changes.devices.values():
-        key = {"org": org, "site": device.site, "device": device.id}
-        for half_hour in device.integral.take_changed():
-            intervals.append(key | _interval_columns(half_hour))
-            energies += [
-                key
-                | {"start_us": half_hour.start_us, "origin": ORIGIN_NAMES[origin]}
-                | {"energy_wh": energy_wh, "covered_us": covered_us}
-                for origin, (energy_wh, covered_us) in half_hour.by_origin.items()
-            ]
     upsert(connection, schema.device, (_device_row(org, device) for device in changes.devices.values()))
-    upsert(connection, schema.fold_state, (_state_row(org, device) for device in changes.devices.values()))
-    upsert(connection, schema.interval, intervals)
-    upsert(connection, schema.energy, energies)
+    for name in sorted(changes.sites):
+        integrals = fold.sites[name].integrals
+        closed, absences = integrals.take_closed()
+        halfhours.add(connection, org, name, closed, integrals.size)
+        key = {"org": org, "site": name}
+        upsert(connection, schema.absence, (key | absence._asdict() for absence in absences))
+        upsert(connection, schema.fold_state, [key | _state_columns(integrals)])
     point = {"org": org, "segment": fold.position.segment, "offset": fold.position.offset}
     upsert(connection, schema.checkpoint, [point])
     fold.changes = Changes()
@@ -122,33 +101,25 @@ def _stream_row(fold: Fold, key: tuple[str, str]) -> dict[str, Any]:
         "org": fold.org, "site": key[0], "agent": key[1],
         "last_seq": stream.last_seq, "last_hash": stream.last_hash, "session": stream.session,
         "last_created_us": stream.last_created_us, "last_received_us": stream.last_received_us,
-        "clock_offset_us": stream.clock_offset_us,
+        "clock_offset_us": stream.clock_offset_us, "swept_us": stream.swept_us,
+        "silent_cause": stream.silent_cause,
     }  # fmt: skip
 
 
 def _device_row(org: str, device: Device) -> dict[str, Any]:
     return {
-        "org": org, "site": device.site, "device": device.id, "synthetic": device.synthetic,
-        "first_seen_us": device.first_seen_us, "last_seen_us": device.last_seen_us,
+        "org": org, "site": device.site, "device": device.id, "place": device.place,
+        "first_seen_us": device.first_seen_us,
     } | device.register  # fmt: skip
 
 
-def _state_row(org: str, device: Device) -> dict[str, Any]:
-    integral = device.integral
+def _state_columns(integrals: Integrals) -> dict[str, Any]:
+    size = integrals.size
     return {
-        "org": org, "site": device.site, "device": device.id, "skipped": device.skipped,
-        "state": device.state, "cause": device.cause,
-        "totals": {ORIGIN_NAMES[origin]: total for origin, total in sorted(integral.totals.items())},
-    } | {name: getattr(integral, name) for name in _INTEGRAL_COLUMNS}  # fmt: skip
-
-
-def _interval_columns(half_hour: HalfHour) -> dict[str, Any]:
-    return {
-        "start_us": half_hour.start_us,
-        "energy_low_wh": half_hour.low_wh, "energy_high_wh": half_hour.high_wh,
-        "covered_us": sum(us for _, us in half_hour.by_origin.values()), "gap_us": half_hour.gap_us,
-        "samples": half_hour.samples, "hashes": half_hour.hashes, "hashrate_us": half_hour.hashrate_us,
-    }  # fmt: skip
+        "places": size,
+        "now": pack(NOW_NAMES, dict(enumerate(integrals.now[:, :size]))),
+        "open": pack(NAMES, dict(enumerate(integrals.row[:, :size]))),
+    }
 
 
 def catch_up(store: Store, org: str, folder: Path) -> Fold:

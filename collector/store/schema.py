@@ -54,7 +54,9 @@ stream = _table(
     *_need(Text, "org", "site", "agent"),
     *_need(BigInteger, "last_seq", "last_created_us", "last_received_us"),
     *_need(LargeBinary, "last_hash", "session"),
+    *_need(BigInteger, "swept_us"),
     *_may(BigInteger, "clock_offset_us"),
+    *_may(Text, "silent_cause"),
 )
 
 # The evidence: each batch, where its signed bytes are in the journal, and why it was not used (or null).
@@ -69,12 +71,13 @@ batch = _table(
     indexes=("org site agent created_us",),
 )
 
+# The register. `place` is the device's number in its site, in order of appearance: where the packed columns
+# of `interval`, `day_sum` and `fold_state` have it.
 device = _table(
     "device",
     "org site device",
     *_need(Text, "org", "site", "device"),
-    *_need(BigInteger, "first_seen_us", "last_seen_us"),
-    *_need(Boolean, "synthetic"),
+    *_need(BigInteger, "place", "first_seen_us"),
     *_may(Text, "serial", "mac", "make", "model", "firmware", "family", "hostname", "address", "algorithm"),
     *_may(Float, "nameplate_hs", "nameplate_w"),
 )
@@ -102,38 +105,42 @@ event = _table(
     indexes=("org site at_us",),
 )
 
-# A device's half-hour. energy_low_wh is what was measured, energy_high_wh adds the most its gaps can hold.
+# Half-hours that will not change again, of one UTC day (days since 1970) and a chunk of devices by place.
+# The packed columns are read and written by collector.ledger.tables and collector.ledger.profile alone.
 interval = _table(
     "interval",
-    "org site device start_us",
-    *_need(Text, "org", "site", "device"),
-    *_need(BigInteger, "start_us", "energy_low_wh", "energy_high_wh", "covered_us", "gap_us", "samples"),
-    *_need(Float, "hashes"),
-    *_need(BigInteger, "hashrate_us"),
-    indexes=("org site start_us",),
+    "org site chunk day",
+    *_need(Text, "org", "site"),
+    *_need(Integer, "chunk", "day"),
+    *_need(LargeBinary, "content"),
 )
 
-# The same half-hour's measured energy by origin.
-energy = _table(
-    "energy",
-    "org site device start_us origin",
-    *_need(Text, "org", "site", "device"),
-    *_need(BigInteger, "start_us"),
-    *_need(Text, "origin"),
-    *_need(BigInteger, "energy_wh", "covered_us"),
-    indexes=("org site start_us",),
+# The same half-hours of the whole site added up: over the day by device, and over the devices by half-hour.
+day_sum = _table(
+    "day_sum",
+    "org site day",
+    *_need(Text, "org", "site"),
+    *_need(Integer, "day", "places"),
+    *_need(LargeBinary, "devices", "half_hours"),
 )
 
-# Where the fold stands with each device: its last reading and the remainders that no row holds yet.
+# Whole days of a gap, which no half-hour holds; the columns are those of collector.ledger.absence.
+absence = _table(
+    "absence",
+    "org site place start_us",
+    *_need(Text, "org", "site"),
+    *_need(BigInteger, "place", "start_us", "end_us", "spare", "rate"),
+    *_need(BigInteger, "off_from_us", "off_until_us", "silent_from_us", "silent_until_us"),
+    *_need(BigInteger, "silent_cause", "cause"),
+)
+
+# Where the fold stands with each device of a site, and the half-hours that are still open, packed.
 fold_state = _table(
     "fold_state",
-    "org site device",
-    *_need(Text, "org", "site", "device"),
-    *_need(BigInteger, "largest_mw", "gap_wh", "gap_spare", "skipped"),
-    *_may(BigInteger, "last_us", "power_mw", "origin", "hashrate_mhs", "nameplate_mw"),
-    *_may(BigInteger, "first_failure_us", "ended_us"),
-    *_may(Text, "state", "cause"),
-    *_need(JSON, "totals"),
+    "org site",
+    *_need(Text, "org", "site"),
+    *_need(Integer, "places"),
+    *_need(LargeBinary, "now", "open"),
 )
 
 statement = _table(
@@ -166,5 +173,6 @@ set_aside = _table(
 
 # The tables that a rebuild must give again, row for row.
 DERIVED = (
-    checkpoint, stream, batch, device, inventory, event, interval, energy, fold_state, statement, coin_entry,
+    checkpoint, stream, batch, device, inventory, event, interval, day_sum, absence, fold_state, statement,
+    coin_entry,
 )  # fmt: skip

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import wire
 from agent.wire import Envelope, FailedPoll, Record, Sweep
 from collector.journal import Entry, Journal
 from collector.ledger import tables
-from collector.ledger.energy import HALF_HOUR_US
+from collector.ledger.energy import Integrals, Now
 from collector.ledger.fold import Fold
+from collector.ledger.quantities import HALF_HOUR_US, QUANTITIES
 from collector.store import Store, sqlite_url
+from tests.collector.energy_model import HalfHour, of_column
 
 ORG, SITE, AGENT = "acme", "north", "box-1"
 S = 1_000_000
@@ -122,3 +125,35 @@ def ledger_of(folder: Path, packets: Sequence[bytes], received_us: int = T0) -> 
     store = Store.open(sqlite_url(folder / "ledger.sqlite3"))
     tables.catch_up(store, ORG, folder / "journal")
     return store
+
+
+def half_hours(integrals: Integrals, place: int) -> list[HalfHour]:
+    """A device's half-hours that hold anything, closed and open, in order of time; absences written out."""
+    found: dict[int, list[int]] = {}
+
+    def add(start_us: int, column: list[int]) -> None:
+        if any(column):
+            assert start_us not in found
+            found[start_us] = column
+
+    for closed in integrals.closed:
+        for n in np.flatnonzero(closed.places == place).tolist():
+            column = np.zeros(QUANTITIES, np.int64)
+            column[closed.quantities] = closed.row[:, n]
+            add(int(closed.start_us[n]), column.tolist())
+    for absence in integrals.absences:
+        if absence.place == place:
+            edges_us = np.arange(absence.start_us, absence.end_us + 1, HALF_HOUR_US)
+            columns = np.zeros((QUANTITIES, len(edges_us) - 1), np.int64)
+            for number, column in absence.between(edges_us).items():
+                columns[number] = column
+            for n, start_us in enumerate(edges_us[:-1].tolist()):
+                add(start_us, columns[:, n].tolist())
+    add(int(integrals.now[Now.ROW_US, place]), integrals.row[:, place].tolist())
+    return [of_column(start_us, column) for start_us, column in sorted(found.items())]
+
+
+def device_rows(fold: Fold, device: bytes = A) -> list[HalfHour]:
+    """The half-hours of a device of the usual site since the fold's last commit."""
+    site = fold.sites[SITE]
+    return half_hours(site.integrals, site.places[device])

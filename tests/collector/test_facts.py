@@ -197,7 +197,7 @@ def test_read_while_a_writer_is_open(farm: Farm) -> None:
     farm.add(START_S, *both(START_S, START_S + 3600))
     before = farm.facts()
     with farm.store.write() as connection:
-        connection.exec_driver_sql("DELETE FROM energy")
+        connection.exec_driver_sql("DELETE FROM fold_state")
         connection.exec_driver_sql("DELETE FROM interval")
         other = Store.open(str(farm.store.engine.url))
         assert period_facts(other, farm.config, SITE, PERIOD, AFTER_US) == before
