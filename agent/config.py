@@ -335,6 +335,14 @@ def _given(mistake: Any) -> str:
     return f" (given: {mistake['input']!r})"
 
 
+SAMPLE_SECURED = """\
+# Made by `hashledger agent enroll BUNDLE`; leave out only on loopback: without them nothing is encrypted.
+ca_file = "agent-state/ca.crt"
+client_cert_file = "agent-state/tls.pem"           # key and certificate, renewed by the agent itself
+collector_key_file = "agent-state/collector.pub"   # what acks have to be signed with
+"""
+
+
 def sample(
     org: str,
     site: str,
@@ -346,12 +354,6 @@ def sample(
 ) -> str:
     """A commented configuration to begin with; only a broker on loopback may go without certificates."""
     host, _, port = broker.partition(":")
-    secured = """\
-# Made by `hashledger agent enroll BUNDLE`; leave out only on loopback: without them nothing is encrypted.
-ca_file = "agent-state/ca.crt"
-client_cert_file = "agent-state/tls.pem"           # key and certificate, renewed by the agent itself
-collector_key_file = "agent-state/collector.pub"   # what acks have to be signed with
-"""
     scan = ", ".join(f'"{n}"' for n in networks)
     return f"""\
 # hashledger agent: runs on site, polls the miners, keeps every reading until the collector has it.
@@ -383,7 +385,7 @@ foreign_deadline_s = 30.0  # the same for devices without a driver of our own: p
 [mqtt]
 host = "{host}" # the broker, usually beside the collector
 port = {port or 8883}
-{"" if host in LOOPBACK and not enrolled else secured}
+{"" if host in LOOPBACK and not enrolled else SAMPLE_SECURED}
 [exporter]                 # Prometheus: http://127.0.0.1:9464/metrics
 host = "127.0.0.1"
 port = 9464
