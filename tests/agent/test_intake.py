@@ -16,7 +16,8 @@ from agent import depth, intake, wire
 from agent.intake import Intake
 from agent.spool import Spool
 from agent.thinning import HYSTERESIS, MAX_STEPS, STRIDE_LIMIT_S, Levels, thin
-from collector.ledger.energy import MAX_GAP_LIMIT_US
+from collector.ledger import rules
+from collector.ledger.fold import Fold
 from tests.agent.disk import (
     AUTHOR,
     INTERVAL_S,
@@ -32,10 +33,12 @@ from tests.agent.disk import (
     sweep,
     sweeps,
 )  # fmt: skip
-from tests.collector.support import fold_of
+from tests.collector.energy_model import HalfHour
+from tests.collector.support import fold_of, half_hours
 
 HOUR = 60  # sweeps
 LEVELS = Levels()
+GAP_LIMIT_US = min(rules.at(start_us).max_gap_limit_us for start_us in rules.since_us())
 
 
 def nothing() -> None:
@@ -44,6 +47,13 @@ def nothing() -> None:
 
 def intake_of(spool: Spool) -> Intake:
     return Intake(spool, LEVELS, INTERVAL_S, nothing)
+
+
+def rows_by_device(fold: Fold) -> list[list[HalfHour]]:
+    (site,) = fold.sites.values()
+    rows = [half_hours(site.integrals, place) for place in site.places.values()]
+    assert rows and all(rows)
+    return rows
 
 
 @pytest.fixture
@@ -105,10 +115,9 @@ def test_at_each_step_of_thinning_the_ledger_still_integrates(tmp_path: Path) ->
     stored = sweeps(spool)
     fold = fold_of([packet for _, packet in spool.packets(1, 100_000)], at_us(number))
     hours = (stored[-1].started_us - stored[0].started_us) / 3.6e9
-    for device in fold.devices.values():
-        assert device.integral.gap_wh == 0
-        ((energy_wh, _),) = device.integral.totals.values()
-        assert energy_wh == pytest.approx(3000 * hours, abs=1)
+    for rows in rows_by_device(fold):
+        assert not any(row.gap_us for row in rows)
+        assert sum(row.energy_wh for row in rows) == pytest.approx(3000 * hours, abs=1)
     spool.close()
 
 
@@ -186,9 +195,9 @@ def test_a_disk_full_for_an_hour_is_thinned_evenly_and_told(
     assert int(told.detail["sweeps"]) == 20 + HOUR - len(stored) > HOUR // 2
     assert at_us(10) < int(told.detail["from_us"]) < int(told.detail["until_us"]) < at_us(11 + HOUR)
     for before, after in pairwise(stored):
-        assert after.started_us - before.started_us == after.interval_s * 1_000_000 < MAX_GAP_LIMIT_US
+        assert after.started_us - before.started_us == after.interval_s * 1_000_000 < GAP_LIMIT_US
     fold = fold_of([packet for _, packet in spool.packets(1, 10_000)], at_us(20 + HOUR))
-    assert {device.integral.gap_wh for device in fold.devices.values()} == {0}
+    assert not any(row.gap_us for rows in rows_by_device(fold) for row in rows)
     spool.close()
 
 
@@ -296,8 +305,8 @@ def test_two_stored_sweeps_are_never_further_apart_than_the_ledger_bridges(
 ) -> None:
     stride = LEVELS.stride(level, interval_s)
     assert 1 <= stride <= 1 << MAX_STEPS
-    assert stride == 1 or 2 * stride * interval_s * 1_000_000 <= MAX_GAP_LIMIT_US
-    assert STRIDE_LIMIT_S * 2_000_000 <= MAX_GAP_LIMIT_US
+    assert stride == 1 or 2 * stride * interval_s * 1_000_000 <= GAP_LIMIT_US
+    assert STRIDE_LIMIT_S * 2_000_000 <= GAP_LIMIT_US
 
 
 def confirm_all_but_last(spool: Spool) -> None:
