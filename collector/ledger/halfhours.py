@@ -22,7 +22,7 @@ _CHUNK_SHAPE = (CHUNK, DAY_HALF_HOURS)
 Columns = dict[int, Ints]  # by the number of the quantity; one that is not there is zero
 
 
-def add(connection: Connection, org: str, site: str, closed: Sequence[Closed], places: int) -> None:
+def add(connection: Connection, org: str, site: str, closed: Sequence[Closed]) -> None:
     """Write what was closed since the last commit."""
     by_day: dict[int, list[Closed]] = {}
     for part in closed:
@@ -33,10 +33,10 @@ def add(connection: Connection, org: str, site: str, closed: Sequence[Closed], p
                 Closed(part.places[of_day], part.start_us[of_day], part.quantities, part.row[:, of_day])
             )
     for day, parts in sorted(by_day.items()):
-        _add_day(connection, org, site, day, parts, places)
+        _add_day(connection, org, site, day, parts)
 
 
-def _add_day(connection: Connection, org: str, site: str, day: int, parts: list[Closed], places: int) -> None:
+def _add_day(connection: Connection, org: str, site: str, day: int, parts: list[Closed]) -> None:
     chunks = sorted({chunk for part in parts for chunk in np.unique(part.places // CHUNK).tolist()})
     nth = np.zeros(chunks[-1] + 1, np.int64)
     nth[chunks] = np.arange(len(chunks))
@@ -57,13 +57,16 @@ def _add_day(connection: Connection, org: str, site: str, day: int, parts: list[
         rows.append(key | {"chunk": chunk, "content": content})
     upsert(connection, schema.interval, rows)
     by_device, by_half_hour = read_day_sums(connection, org, site, day, day + 1).get(day, ({}, {}))
-    size = max([places, *(column.size for column in by_device.values())])
+    # By what the day holds, not by who is registered at the commit: the rows are the same however they came.
+    size = max(1 + int(part.places.max()) for part in parts)
+    size = max([size, *(column.size for column in by_device.values())])
     index = (np.array(chunks)[:, None] * CHUNK + np.arange(CHUNK)).reshape(-1)
     for number, column in new.items():
         total = np.zeros((chunks[-1] + 1) * CHUNK, np.int64)
         total[index] = column.sum(axis=1)
         by_device[number] = _grown(by_device.get(number), size) + _grown(total, size)
         by_half_hour[number] = by_half_hour.get(number, 0) + column.sum(axis=0)
+    by_device = {number: _grown(column, size) for number, column in by_device.items()}
     sums = {"devices": pack(NAMES, by_device), "half_hours": pack(NAMES, by_half_hour)}
     upsert(connection, schema.day_sum, [{**key, "places": size, **sums}])
 

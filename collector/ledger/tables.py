@@ -86,7 +86,7 @@ def write(connection: Connection, fold: Fold) -> None:
     for name in sorted(changes.sites):
         integrals = fold.sites[name].integrals
         closed, absences = integrals.take_closed()
-        halfhours.add(connection, org, name, closed, integrals.size)
+        halfhours.add(connection, org, name, closed)
         key = {"org": org, "site": name}
         upsert(connection, schema.absence, (key | absence._asdict() for absence in absences))
         upsert(connection, schema.fold_state, [key | _state_columns(integrals)])
