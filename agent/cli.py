@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
 import json
 import logging
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -252,15 +252,13 @@ for _command in (devices_cli.devices, devices_cli.bind, devices_cli.split, simul
 def as_document(reading: Reading) -> dict[str, object]:
     """A reading as `probe` prints it: a value that was not read is null, its reason in `unknown`."""
     document = {
-        field.name: getattr(reading, field.name)
-        for field in dataclasses.fields(reading)
-        if field.name not in ("pools", "unknown", "observed_us", "state")
+        name: value
+        for name, value in msgspec.structs.asdict(reading).items()
+        if name not in ("pools", "unknown", "observed_us", "state")
     }
     document["state"] = None if reading.state == "unknown" else reading.state
     document["pools"] = [
-        {f.name: getattr(pool, f.name) for f in dataclasses.fields(pool)}
-        | {"payout_address": pool.payout_address}
-        for pool in reading.pools
+        msgspec.structs.asdict(pool) | {"payout_address": pool.payout_address} for pool in reading.pools
     ]
     document["unknown"] = dict(reading.unknown)
     return document

@@ -10,6 +10,8 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
+import msgspec
+
 from agent.miners import hardware
 from agent.readings import PowerOrigin, Reading, State
 from agent.wire import Event, Inventory
@@ -39,7 +41,9 @@ class PowerRules:
         if reading.power_w is None:
             return self._by_nameplate(reading, device) if self.nameplate else reading
         factor = self._factor(device)
-        return reading if factor is None else dataclasses.replace(reading, power_w=reading.power_w * factor)
+        return (
+            reading if factor is None else msgspec.structs.replace(reading, power_w=reading.power_w * factor)
+        )
 
     def event(self, at_us: int) -> list[Event]:
         """The rules as a session's event; none where nothing is declared."""
@@ -64,7 +68,7 @@ class PowerRules:
             return reading
         assert model is not None and model.power_w and model.hashrate_hs
         power_w = model.power_w / model.hashrate_hs * reading.hashrate_hs
-        return dataclasses.replace(reading, power_w=power_w, power_origin=PowerOrigin.NAMEPLATE)
+        return msgspec.structs.replace(reading, power_w=power_w, power_origin=PowerOrigin.NAMEPLATE)
 
 
 NO_RULES = PowerRules()

@@ -7,8 +7,9 @@ A value that was not read is None and has its reason in `Reading.unknown`; it is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from agent.payout import payout_address
 
@@ -82,8 +83,7 @@ class Unsupported(DeviceError):
     kind = FailureKind.UNSUPPORTED
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(msgspec.Struct, frozen=True):
     """One configured pool as the device reports it; `active`: work comes from it now.
 
     `fee`: the firmware's developer is paid there.
@@ -104,8 +104,7 @@ class Pool:
         return payout_address(self.user)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """Everything one poll learnt of one device; `unknown` maps field name -> reason it was not read."""
 
     observed_us: int
@@ -131,11 +130,10 @@ class Reading:
     boards_total: int | None = None
     boards_hashing: int | None = None
     chips: int | None = None
-    unknown: Mapping[str, str] = field(default_factory=dict)
+    unknown: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """One poll of one device that gave no reading."""
 
     observed_us: int

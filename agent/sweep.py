@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from agent import wire
 from agent.identity import Roster
@@ -22,6 +24,12 @@ FULL_EVERY_US = 30 * 60 * 1_000_000
 COSTLY_S = 1.0
 PATIENCE = 2
 LONGEST_PAUSE_S = 300.0
+LOOK_S = 0.1  # how late a poll may be ended: a hundredth of its deadline
+
+_ORIGINS = {origin: number for number, origin in enumerate(wire.ORIGINS)}
+_STATES = {state: number for number, state in enumerate(wire.STATES)}
+
+T = TypeVar("T")
 
 Poll = Callable[[str, str | None, bool], Awaitable[Reading]]  # (address, family, full)
 
@@ -78,36 +86,75 @@ async def sweep(
     """Poll every target once, `concurrency` at a time, each within `deadline_s`; never raises for one."""
     queue = iter(targets)
     outcomes: list[Outcome] = []
+    deadlines: list[Deadline] = []
 
     async def work() -> None:
+        deadline = Deadline(deadline_s)
+        deadlines.append(deadline)
         for target in queue:
-            outcome = await poll_one(target, poll, now_us, deadline_s)
+            outcome = await poll_one(target, poll, now_us, deadline)
             outcomes.append(outcome)
             if done is not None:
                 done(outcome)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(concurrency, len(targets))):
-            group.create_task(work())
+    watcher = asyncio.create_task(_watch(deadlines))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(concurrency, len(targets))):
+                group.create_task(work())
+    finally:
+        watcher.cancel()
     return outcomes
 
 
-async def poll_one(target: Target, poll: Poll, now_us: Callable[[], int], deadline_s: float) -> Outcome:
+class Deadline:
+    """The end of whatever poll a task is at; one look over all, where a timer each cost its setting."""
+
+    __slots__ = ("_late", "_seconds", "_task", "_until_s")
+
+    def __init__(self, seconds: float) -> None:
+        self._task = asyncio.current_task()
+        self._seconds, self._until_s, self._late = seconds, math.inf, False
+
+    async def hold(self, poll: Awaitable[T]) -> T:
+        """What is awaited; DeviceTimeout where it takes too long."""
+        assert self._task is not None
+        self._until_s = time.monotonic() + self._seconds
+        try:
+            return await poll
+        except asyncio.CancelledError:
+            if self._late and self._task.cancelling() == 1:  # nobody else wants the task to end
+                raise DeviceTimeout(f"no whole answer within {self._seconds:g} s") from None
+            raise
+        finally:
+            self._until_s = math.inf
+            if self._late:
+                self._late = False
+                self._task.uncancel()
+
+    def look(self, now_s: float) -> None:
+        """End the poll if its time is over."""
+        assert self._task is not None
+        if self._until_s <= now_s:
+            self._until_s, self._late = math.inf, True
+            self._task.cancel()
+
+
+async def _watch(deadlines: Sequence[Deadline]) -> None:
+    while True:
+        await asyncio.sleep(LOOK_S)
+        for deadline in deadlines:
+            deadline.look(time.monotonic())
+
+
+async def poll_one(target: Target, poll: Poll, now_us: Callable[[], int], deadline: Deadline) -> Outcome:
     """One device: a short reading, or a full one when it is due or the device may be another than before."""
     began_s = time.monotonic()
     if began_s < target.retry_s and target.last is not None:
         detail = f"not asked until it has had time; last: {target.last.detail}"
         return Outcome(target.address, Failure(now_us(), target.last.kind, detail))
-    full = target.full_us is None or now_us() - target.full_us >= FULL_EVERY_US
     try:
-        async with asyncio.timeout(deadline_s):
-            reading = await poll(target.address, target.family, full)
-            if not full and target.changed(reading):
-                full = True
-                reading = await poll(target.address, target.family, True)
-    except TimeoutError:
-        failure = DeviceTimeout(f"no whole answer within {deadline_s:g} s")
-        return _failed(target, now_us(), failure, began_s)
+        reading, full = await deadline.hold(_read(target, poll, now_us))
     except DeviceError as error:
         return _failed(target, now_us(), error, began_s)
     target.hung, target.last = 0, None
@@ -118,6 +165,16 @@ async def poll_one(target: Target, poll: Poll, now_us: Callable[[], int], deadli
     if full:
         target.full_us = reading.observed_us
     return Outcome(target.address, reading, full)
+
+
+async def _read(target: Target, poll: Poll, now_us: Callable[[], int]) -> tuple[Reading, bool]:
+    """The reading, and whether it is a full one."""
+    if target.full_us is None or now_us() - target.full_us >= FULL_EVERY_US:
+        return await poll(target.address, target.family, True), True
+    reading = await poll(target.address, target.family, False)
+    if target.changed(reading):
+        return await poll(target.address, target.family, True), True
+    return reading, False
 
 
 def _failed(target: Target, observed_us: int, error: DeviceError, began_s: float) -> Outcome:
@@ -189,8 +246,8 @@ def columns(
         "delay_ms": [(r.observed_us - started_us) // 1000 for r in rows],
         "hashrate_mhs": [r.hashrate_hs for r in rows],
         "power_mw": [r.power_w for r in rows],
-        "origin": [wire.ORIGINS.index(r.power_origin) for r in rows],
-        "state": [wire.STATES.index(r.state) for r in rows],
+        "origin": [_ORIGINS[r.power_origin] for r in rows],
+        "state": [_STATES[r.state] for r in rows],
         "uptime_s": [r.uptime_s for r in rows],
         "chip_temp_dc": [max(r.chip_temps_c, default=None) for r in rows],
         "fan_rpm": [min(r.fans_rpm, default=None) for r in rows],

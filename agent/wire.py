@@ -223,7 +223,7 @@ def column(name: str, values: Sequence[float | int | None]) -> bytes:
     """One column's bytes from values in the reading's own units; None, or what cannot fit, is 'not read'."""
     width, scale = COLUMNS[name]
     unread, limit = missing(name), -missing(name) - 1
-    scaled = [unread if v is None or not abs(v * scale) < limit else round(v * scale) for v in values]
+    scaled = [unread if v is None or not -limit < (x := v * scale) < limit else round(x) for v in values]
     cells = array(_TYPECODES[width], scaled)
     if sys.byteorder == "big":
         cells.byteswap()

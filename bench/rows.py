@@ -64,7 +64,9 @@ def settings(sizes: Sizes, targets: list[farm.Target], **more: Any) -> dict[str,
 def readings(family: str, sizes: Sizes, best: dict[str, dict[str, dict[str, float]]]) -> Row:
     """One family's sweep on all sides; `best` keeps each side's processor time for `cpu_per_reading`."""
     targets = farm.targets(sizes.devices, [family], farm.base())
-    remarks: list[str] = []
+    remarks = [
+        "fields: hashrate, power, uptime, fans, pools; ours also chip temperatures, into the durable spool"
+    ]
     rounds: dict[str, list[dict[str, Any]]] = {}
     with ExitStack() as stack:
         stack.enter_context(farm.replying(targets, **REAL_PORTS))

@@ -90,7 +90,7 @@ async def read(address: str, access: Access, *, full: bool) -> Reading:
 async def _ask_supply(address: str, access: Access, budget: Budget, replies: Replies, *, full: bool) -> None:
     """Ask port 6060 where the API tells no watts; in sweeps only a device that has answered there before."""
     memory = f"{FAMILY} power {address}"
-    if _watts(_merged(replies.got)) is not None or not (full or access.known.get(memory)):
+    if not (full or access.known.get(memory)) or _watts(_merged(replies.got)) is not None:
         return
     asked = Asked(port=access.network.antminer_power_port, digest=access.credentials.of(FAMILY))
 
@@ -153,11 +153,9 @@ def parse(
     values["state"] = _state(got, values["hashrate_hs"], values["hashrate_window"])
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "no rate of this moment and no mode was read"
-    values |= _hardware(row)
+    values |= _sensors(row)
     if full:
-        values["board_serials"] = tuple(
-            sn for chain in fields.rows(row, "chain") if (sn := fields.serial(chain.get("sn")))
-        )
+        values |= _boards(row)
     return fields.build(FAMILY, observed_us, values, unknown, full=full, failed=failed)
 
 
@@ -203,7 +201,8 @@ def _rates(got: Mapping[str, Json]) -> dict[str, list[rates.Rate]]:
 
 def _present(got: Mapping[str, Json]) -> list[float]:
     """The rates of this moment that are numbers."""
-    found = (fields.number(rate.raw) for rate in _rates(got).get(rates.CURRENT, []))
+    rows = (*fields.rows(got.get("stats"), "STATS"), *fields.rows(got.get("summary"), "SUMMARY"))
+    found = (fields.number(row[name]) for row in rows for name in row.keys() & rates.CURRENT_NAMES)
     return [value for value in found if value is not None]
 
 
@@ -261,31 +260,41 @@ def _state(got: Mapping[str, Json], hashrate_hs: float | None, window: str | Non
     return State.FAULT if "fans" in problems else State.IDLE
 
 
-def _hardware(row: Json) -> dict[str, Any]:
-    """Boards, chips, temperatures and fans, of the numbered fields or of the web's `chain` list."""
-    chains = fields.rows(row, "chain")
-    if chains:
+def _sensors(row: Json) -> dict[str, Any]:
+    """Chip temperatures and fans, of the numbered fields or of the web's `chain` list."""
+    if chains := fields.rows(row, "chain"):
+        dies = [_hottest(chain.get("temp_chip")) for chain in chains]
+    else:
+        dies = [_hottest(row.get(f"temp_chip{n}", row.get(f"temp2_{n}"))) for n in _slots(row)]
+    fans = row.get("fan") if isinstance(row.get("fan"), list) else [row.get(key) for key in _FAN_KEYS]
+    return {"chip_temps_c": fields.temperatures(dies), "fans_rpm": fields.speeds(fans or ())}
+
+
+def _boards(row: Json) -> dict[str, Any]:
+    """Boards with their chips, temperatures and serials; what only a full reading tells."""
+    if chains := fields.rows(row, "chain"):
         chips = [fields.whole(chain.get("asic_num")) or 0 for chain in chains]
         hashing = [fields.number(chain.get("rate_real")) or 0 for chain in chains]
         boards = [_hottest(chain.get("temp_pcb")) for chain in chains]
-        dies = [_hottest(chain.get("temp_chip")) for chain in chains]
     else:
-        numbers = range(1, MAX_CHAINS + 1)
-        slots = [n for n in numbers if fields.whole(row.get(f"chain_acn{n}"))] or list(numbers)
+        slots = _slots(row)
         chips = [fields.whole(row.get(f"chain_acn{n}")) or 0 for n in slots]
         hashing = [fields.number(row.get(f"chain_rate{n}")) or 0 for n in slots]
         boards = [_hottest(row.get(f"temp_pcb{n}", row.get(f"temp{n}"))) for n in slots]
-        dies = [_hottest(row.get(f"temp_chip{n}", row.get(f"temp2_{n}"))) for n in slots]
-    fans = row.get("fan") if isinstance(row.get("fan"), list) else [row.get(key) for key in _FAN_KEYS]
     seen = sum(1 for count in chips if count > 0)
     return {
         "boards_total": seen or None,
         "boards_hashing": sum(1 for rate in hashing if rate > 0) if seen else None,
         "chips": sum(chips) or None,
         "board_temps_c": fields.temperatures(boards),
-        "chip_temps_c": fields.temperatures(dies),
-        "fans_rpm": fields.speeds(fans or ()),
+        "board_serials": tuple(sn for chain in chains if (sn := fields.serial(chain.get("sn")))),
     }
+
+
+def _slots(row: Json) -> list[int]:
+    """The numbers of the boards that are there, or of all that could be."""
+    numbers = range(1, MAX_CHAINS + 1)
+    return [n for n in numbers if fields.whole(row.get(f"chain_acn{n}"))] or list(numbers)
 
 
 def _hottest(raw: object) -> float | None:

@@ -37,6 +37,7 @@ _REPLACED = "\ufffd"  # what the decoder puts where the bytes were no UTF-8
 _PADDING = re.compile(r"0{8,}")  # real serials hold no run of eight zeros, padded ones do at an end
 _COUNTING = "0123456789" * 4  # what a maker's test tool writes where no serial was set
 MAX_POWER_W = 100_000  # five times the largest machine: beyond it a field is something else
+MAX_TEMPERATURE_C = 200  # solder melts before
 MAX_TEXT = 256  # the longest pool user seen has 90 characters
 MAX_ROWS = 64  # pools, boards and the like; no device has a quarter of it
 EXACT = 1 << 53  # a count beyond it is read as the float that it mostly was on the way
@@ -49,7 +50,9 @@ def number(value: object) -> float | None:
     """A finite number, also one written as text."""
     if type(value) is float:  # asked a hundred times a reading, and nearly always of a float or an int
         return value if isfinite(value) else None
-    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, _NUMERIC)):
+    if type(value) is int and -EXACT < value < EXACT:
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, _NUMERIC):
         return None
     try:
         found = float(value)
@@ -137,8 +140,8 @@ def uptime(value: object) -> int | None:
 
 def temperatures(values: Iterable[object]) -> tuple[float, ...]:
     """The readings that a working sensor can give (0 stands for a sensor that is not there)."""
-    found = [value if type(value) is float else number(value) for value in values]
-    return tuple([value for value in found if value is not None and 0 < value < 200])
+    read = [number(value) for value in values]
+    return tuple([value for value in read if value is not None and 0 < value < MAX_TEMPERATURE_C])
 
 
 def speeds(values: Iterable[object]) -> tuple[int, ...]:
@@ -149,10 +152,10 @@ def speeds(values: Iterable[object]) -> tuple[int, ...]:
 
 def rows(reply: Json | None, key: str) -> list[Json]:
     """The objects in the list under `key`, or the one object there."""
-    found = (reply or {}).get(key)
-    if isinstance(found, dict):
-        return [found]
-    return [row for row in found[:MAX_ROWS] if isinstance(row, dict)] if isinstance(found, list) else []
+    found = reply.get(key) if reply else None
+    if isinstance(found, list):
+        return [row for row in found[:MAX_ROWS] if isinstance(row, dict)]
+    return [found] if isinstance(found, dict) else []
 
 
 def part(reply: Json | None, key: str) -> Json:
@@ -172,7 +175,7 @@ def pools(reply: Json | None) -> tuple[tuple[Pool, ...], str | None]:
         return (), "not in the replies"
     found, broken = [], 0
     for raw in rows(reply, "POOLS"):
-        row = {_plain(key): value for key, value in raw.items()}
+        row = dict(zip(_plain(tuple(raw)), raw.values(), strict=True))
         url, user = text(row.get("url")), line(row.get("user"))
         if row.get("url") == "":
             continue  # an empty slot
@@ -198,10 +201,10 @@ def pools(reply: Json | None) -> tuple[tuple[Pool, ...], str | None]:
     return tuple(found), reason or (None if found else "the device lists no pool")
 
 
-@lru_cache(maxsize=1024)  # firmwares have some thirty such keys between them
-def _plain(key: str) -> str:
-    """The key of a pool's row as `Stratum Active`, `stratum_active` and the like have it in common."""
-    return key.lower().replace("_", " ")
+@lru_cache(maxsize=128)  # firmwares have a dozen such rows between them
+def _plain(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys of a pool's row as `Stratum Active`, `stratum_active` and the like have them in common."""
+    return tuple(key.lower().replace("_", " ") for key in keys)
 
 
 def build(

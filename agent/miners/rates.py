@@ -51,6 +51,7 @@ _LABELS: dict[str, tuple[float | None, str]] = {
     },
     **{f"rate_{'avg' if window == SINCE_START else window}": (None, window) for window in WINDOWS},
 }
+CURRENT_NAMES = frozenset(name for name, (_, window) in _LABELS.items() if window == CURRENT)
 
 
 def present(written: dict[str, list[Rate]]) -> tuple[float | None, str | None]:

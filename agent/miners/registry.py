@@ -71,16 +71,19 @@ COMMANDS = ("version", "get_version", "stats", "devdetails")
 PAGES = {"info": axeos.SYSTEM_INFO, "vnish_info": vnish.INFO, "bos_version": braiins_web.VERSION}
 
 
-async def read(address: str, family: str, access: Access, *, full: bool = True) -> Reading:
+def read(address: str, family: str, access: Access, *, full: bool = True) -> Awaitable[Reading]:
     """One poll within the family's deadline: all fields, or with `full=False` only those that change."""
     if family not in BY_NAME:
         raise Unsupported(f"no driver is called {family!r}")
-    if family != foreign.FAMILY:  # each of our own drivers has its budget for all that it asks
-        return await BY_NAME[family].read(address, access, full=full)
-    limit_s = access.network.foreign_deadline_s
+    reading = BY_NAME[family].read(address, access, full=full)
+    # Each of our own drivers has its budget for all that it asks.
+    return _bounded(reading, access.network.foreign_deadline_s) if family == foreign.FAMILY else reading
+
+
+async def _bounded(reading: Awaitable[Reading], limit_s: float) -> Reading:
     try:
         async with asyncio.timeout(limit_s):
-            return await BY_NAME[family].read(address, access, full=full)
+            return await reading
     except TimeoutError as error:
         raise DeviceTimeout(f"no reading within {limit_s:g} s") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,15 +31,15 @@ class Access:
             self.known.clear()
         self.known[address] = thing
 
-    async def ask(self, address: str, command: str, deadline_s: float, **extra: Any) -> cgminer.Json:
+    def ask(self, address: str, command: str, deadline_s: float, **extra: Any) -> Awaitable[cgminer.Json]:
         """One cgminer command, its status checked."""
-        return await cgminer.ask(address, command, self.network, deadline_s=deadline_s, **extra)
+        return cgminer.ask(address, command, self.network, deadline_s=deadline_s, **extra)
 
-    async def get(
+    def get(
         self, address: str, path: str, deadline_s: float, digest: tuple[str, str] | None = None
-    ) -> cgminer.Json:
+    ) -> Awaitable[cgminer.Json]:
         """One JSON page."""
-        return await self.web.get(address, path, digest=digest, deadline_s=deadline_s)
+        return self.web.get(address, path, digest=digest, deadline_s=deadline_s)
 
     async def page(self, address: str, path: str, deadline_s: float, asked: Asked) -> cgminer.Json:
         """One JSON page that takes more than its path to ask for."""

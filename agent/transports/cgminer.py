@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
@@ -39,14 +40,16 @@ async def ask(
     return checked(await ask_unchecked(address, {"cmd": command, **extra}, network, deadline_s=deadline_s))
 
 
-async def ask_unchecked(
+def ask_unchecked(
     address: str, request: Json, network: Network, *, deadline_s: float | None = None
-) -> Json:
-    """The reply to one request as it came, an error reply included (its text may tell who answers)."""
+) -> Awaitable[Json]:
+    """The reply to one request as it came, an error reply included (its text may tell who answers).
+
+    Await it at once: the connection is under way.
+    """
     limit_s = network.deadline_s if deadline_s is None else min(deadline_s, network.deadline_s)
     encoded = msgspec.json.encode(request)
-    reply: Json = await _Exchange(address, network.cgminer_port, encoded, network, limit_s).run()
-    return reply
+    return _Exchange(address, network.cgminer_port, encoded, network, limit_s).run()
 
 
 class _Exchange(Exchange):

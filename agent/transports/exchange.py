@@ -1,8 +1,8 @@
 """One request and its reply over a bare socket: the least that a poll can cost.
 
 A transport of the event loop, its protocol and two time-outs a request took half of a sweep's processor time.
-Here one object holds it all: a socket, a future, and one timer that watches the connection first and then the
-reply. What a reply is, and when it is whole, a subclass tells.
+Here one object holds it all: a socket, a future, and the moment by which the connection, then the reply, must
+be there. What a reply is, and when it is whole, a subclass tells.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from agent.readings import DeviceError, ProtocolError, Unreachable
+from agent.transports import poller
 from agent.transports.network import Network
 
 # A reply at sweep depth comes in one piece; larger buffers cost their allocation at every read.
@@ -29,17 +30,17 @@ class Exchange(ABC):
 
     __slots__ = (
         "connected",
+        "due_s",
         "ends_s",
         "fd",
         "limit_s",
-        "loop",
         "max_bytes",
+        "poller",
         "port",
         "received",
         "reply",
         "request",
         "sock",
-        "timer",
     )
 
     def __init__(
@@ -54,17 +55,16 @@ class Exchange(ABC):
         self.port, self.request, self.limit_s = port, request, limit_s
         self.max_bytes = network.max_reply_bytes
         self.received = bytearray()
-        self.loop = loop = asyncio.get_running_loop()
-        self.reply: asyncio.Future[Any] = loop.create_future()
-        self.ends_s = loop.time() + limit_s
+        self.poller = poller.current()
+        self.reply: asyncio.Future[Any] = self.poller.loop.create_future()
+        now_s = self.poller.loop.time()
+        self.ends_s = now_s + limit_s
         self.connected = connection is not None
         self.sock = connection or self._connecting(address)
         self.fd = self.sock.fileno()
-        if connection is None:
-            loop.add_writer(self.fd, self._writable)
-            self.timer = loop.call_later(min(network.connect_timeout_s, limit_s), self._expired)
-        else:
-            self.timer = loop.call_at(self.ends_s, self._expired)
+        self.due_s = self.ends_s if self.connected else now_s + min(network.connect_timeout_s, limit_s)
+        self.poller.watch(self.fd, self)
+        if self.connected:
             self._send()
 
     async def run(self) -> Any:
@@ -72,10 +72,10 @@ class Exchange(ABC):
         try:
             return await self.reply
         finally:
-            self.timer.cancel()
-            self.loop.remove_writer(self.fd)
-            self.loop.remove_reader(self.fd)
-            self.leave()
+            keeps = self.keeps()
+            self.poller.leave(self.fd, stays_open=keeps)
+            if not keeps:
+                self.sock.close()
 
     @abstractmethod
     def take(self, data: bytes) -> None:
@@ -89,9 +89,9 @@ class Exchange(ABC):
     def late(self) -> None:
         """The time for the reply is over: settle or fail."""
 
-    def leave(self) -> None:
-        """The exchange is over: let the socket go."""
-        self.sock.close()
+    def keeps(self) -> bool:
+        """The exchange is over: True if the socket was kept for another one."""
+        return False
 
     def settle(self, value: object) -> None:
         """The reply is this."""
@@ -103,45 +103,12 @@ class Exchange(ABC):
         if not self.reply.done():
             self.reply.set_exception(error)
 
-    def _connecting(self, address: str) -> socket.socket:
-        try:
-            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        except OSError as error:
-            raise self._unreachable(error.errno) from error
-        sock.setblocking(False)
-        number = sock.connect_ex((address, self.port))
-        if number not in (0, errno.EINPROGRESS):
-            sock.close()
-            raise self._unreachable(number)
-        return sock
-
-    def _unreachable(self, number: int | None) -> Unreachable:
-        return Unreachable(f"{self.port}/tcp: {os.strerror(number or 0)}")
-
-    def _writable(self) -> None:
-        self.loop.remove_writer(self.fd)
-        if self.reply.done():
-            return
-        if number := self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self.fail(self._unreachable(number))
-            return
-        self.connected = True
-        self._send()
-
-    def _send(self) -> None:
-        """A request is some hundred bytes and the buffer of an idle connection is empty: it goes at once."""
-        try:
-            sent = self.sock.send(self.request)
-        except OSError as error:
-            self.end(str(error))
-            return
-        if sent < len(self.request):
-            self.fail(ProtocolError(f"{self.port}/tcp: takes only {sent} bytes of the request"))
-            return
-        self.loop.add_reader(self.fd, self._readable)
-
-    def _readable(self) -> None:
-        # Until nothing is left: where data and a reset come together, uvloop calls once and never again.
+    def ready(self) -> None:
+        """The socket has changed: connected, with something to read, or closed."""
+        if not self.connected:
+            if not self.reply.done():
+                self._send()
+            return  # what comes in answer is a change of its own
         while not self.reply.done():
             try:
                 data = self.sock.recv(CHUNK_BYTES)
@@ -159,12 +126,41 @@ class Exchange(ABC):
             else:
                 self.take(data)
 
-    def _expired(self) -> None:
+    def expired(self) -> None:
+        """`due_s` has passed."""
         if self.reply.done():
             return
-        if not self.connected:
-            self.fail(Unreachable(f"{self.port}/tcp: no answer to the connection"))
-        elif self.loop.time() < self.ends_s - 0.001:  # it was the connection's time that is over
-            self.timer = self.loop.call_at(self.ends_s, self._expired)
-        else:
+        if self.connected:
             self.late()
+        else:
+            self.fail(Unreachable(f"{self.port}/tcp: no answer to the connection"))
+
+    def _connecting(self, address: str) -> socket.socket:
+        try:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:
+            raise self._unreachable(error.errno) from error
+        number = sock.connect_ex((address, self.port))
+        if number not in (0, errno.EINPROGRESS):
+            sock.close()
+            raise self._unreachable(number)
+        return sock
+
+    def _unreachable(self, number: int | None) -> Unreachable:
+        return Unreachable(f"{self.port}/tcp: {os.strerror(number or 0)}")
+
+    def _send(self) -> None:
+        """A request is some hundred bytes and the buffer of an idle connection is empty: it goes at once."""
+        try:
+            sent = self.sock.send(self.request)
+        except BlockingIOError:
+            return  # not connected yet
+        except OSError as error:
+            if self.connected:
+                self.end(str(error))
+            else:  # the first thing said on a connection tells that there is none
+                self.fail(self._unreachable(error.errno))
+            return
+        self.connected, self.due_s = True, self.ends_s
+        if sent < len(self.request):
+            self.fail(ProtocolError(f"{self.port}/tcp: takes only {sent} bytes of the request"))

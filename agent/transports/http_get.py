@@ -10,6 +10,7 @@ import asyncio
 import re
 import resource
 import socket
+import time
 from dataclasses import dataclass
 
 from agent.readings import DeviceTimeout, ProtocolError
@@ -51,12 +52,12 @@ class Kept:
         request = (
             f"GET {path} HTTP/1.1\r\nHost: {address}:{port}\r\nAccept: */*\r\nUser-Agent: hashledger\r\n\r\n"
         ).encode("latin-1")
-        device, ends_s = (address, port), asyncio.get_running_loop().time() + limit_s
+        device, ends_s = (address, port), time.monotonic() + limit_s
         if (idle := self._idle.pop(device, None)) is not None:
             try:
                 return await _Get(self, device, request, limit_s, idle.sock).page()
             except _Stale:
-                limit_s = max(ends_s - asyncio.get_running_loop().time(), 0.01)
+                limit_s = max(ends_s - time.monotonic(), 0.01)
         return await _Get(self, device, request, limit_s).page()
 
     def keep(self, device: tuple[str, int], sock: socket.socket) -> None:
@@ -90,7 +91,7 @@ class Kept:
 
 
 class _Get(Exchange):
-    __slots__ = ("body_at", "device", "is_kept", "keeps", "kept", "status", "whole_at")
+    __slots__ = ("body_at", "device", "is_kept", "kept", "status", "stays", "whole_at")
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class _Get(Exchange):
     ) -> None:
         self.kept, self.device, self.is_kept = kept, device, connection is not None
         self.body_at = self.whole_at = self.status = 0
-        self.keeps = False
+        self.stays = False
         super().__init__(*device, request, kept.network, limit_s, connection)
 
     async def page(self) -> tuple[int, bytes]:
@@ -131,11 +132,11 @@ class _Get(Exchange):
     def late(self) -> None:
         self.fail(DeviceTimeout(f"{self.port}/tcp: no whole answer within {self.limit_s:g} s"))
 
-    def leave(self) -> None:
-        if self.keeps and self.reply.done() and not self.reply.cancelled() and not self.reply.exception():
+    def keeps(self) -> bool:
+        settled = self.reply.done() and not self.reply.cancelled() and not self.reply.exception()
+        if settled and self.stays:
             self.kept.keep(self.device, self.sock)
-        else:
-            self.sock.close()
+        return settled and self.stays
 
     def _head(self) -> bool:
         """True once the head is there and of the plain kind."""
@@ -149,5 +150,5 @@ class _Get(Exchange):
             return False
         self.status, self.body_at = int(status[2]), at + 4
         self.whole_at = self.body_at + int(length[1])
-        self.keeps = status[1] == b"1" and _CLOSES.search(head) is None
+        self.stays = status[1] == b"1" and _CLOSES.search(head) is None
         return True

@@ -68,6 +68,39 @@ def test_no_more_than_the_set_number_is_polled_at_a_time() -> None:
     assert most == 4
 
 
+def test_a_driver_that_answers_its_ending_with_something_else_ends_only_its_own_poll() -> None:
+    async def poll(address: str, family: str | None, full: bool) -> Reading:
+        try:
+            await asyncio.sleep(60 if address != "ok" else 0)
+        except asyncio.CancelledError:
+            if address == "says so":
+                raise Unreachable("gave up") from None
+            if address == "reads on":
+                return reading()
+            raise
+        return reading()
+
+    names = ["says so", "reads on", "hung", "ok"]
+    outcomes = {o.address: o.result for o in run([Target(name) for name in names], poll, concurrency=1)}
+    assert [type(outcomes[name]) for name in names] == [Failure, Reading, Failure, Reading]
+
+
+def test_a_sweep_that_is_cancelled_ends_at_once() -> None:
+    async def poll(address: str, family: str | None, full: bool) -> Reading:
+        await asyncio.sleep(60)
+        return reading()
+
+    async def cancelled() -> None:
+        targets = [Target(str(number)) for number in range(5)]
+        sweeping = asyncio.create_task(sweep.sweep(targets, poll, lambda: 7, concurrency=5, deadline_s=50))
+        await asyncio.sleep(0.01)
+        sweeping.cancel()
+        await sweeping
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(asyncio.wait_for(cancelled(), 5))
+
+
 def test_a_programming_error_is_not_swallowed_as_a_failed_poll() -> None:
     async def poll(address: str, family: str | None, full: bool) -> Reading:
         raise KeyError(address)

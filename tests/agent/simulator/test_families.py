@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import fields as fields_of
 from typing import Any
 
 import aiohttp
 import pytest
+from msgspec.structs import fields as fields_of
 
 from agent.miners import registry
 from agent.readings import Pool, Reading

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from agent.miners import registry
@@ -145,8 +146,7 @@ def test_axeos_tells_everything_on_one_page() -> None:
 
 def comparable(reading: Reading) -> dict[str, Any]:
     """Everything but the instant and the wording of reasons; rates to the last digit of a float."""
-    fields = {name: getattr(reading, name) for name in Reading.__dataclass_fields__}
-    return fields | {
+    return msgspec.structs.asdict(reading) | {
         "observed_us": 0,
         "unknown": sorted(reading.unknown),
         "hashrate_hs": round(reading.hashrate_hs or 0),
