@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from agent.payout import payout_address
+from agent.payout import Payee, payee
 
 
 class PowerOrigin(StrEnum):
@@ -86,7 +86,8 @@ class Unsupported(DeviceError):
 class Pool(msgspec.Struct, frozen=True):
     """One configured pool as the device reports it; `active`: work comes from it now.
 
-    `fee`: the firmware's developer is paid there.
+    `fee`: the firmware's developer is paid there. The difficulties are sums over shares, told like
+    `last_share_age_s` (seconds before the reply) at full depth alone.
     """
 
     url: str
@@ -97,11 +98,15 @@ class Pool(msgspec.Struct, frozen=True):
     rejected: int | None = None
     stale: int | None = None
     fee: bool | None = None
+    difficulty_accepted: float | None = None
+    difficulty_rejected: float | None = None
+    difficulty_stale: float | None = None
+    last_share_age_s: int | None = None
 
     @property
-    def payout_address(self) -> str | None:
-        """The valid bitcoin address in the user string (`address` or `address.worker`), or None."""
-        return payout_address(self.user)
+    def payee(self) -> Payee:
+        """Whom the user string pays: an address of some coin, or an account at the pool."""
+        return payee(self.user)
 
 
 class Reading(msgspec.Struct, frozen=True):

@@ -92,7 +92,7 @@ def parse(
     values["state"] = _state(row, status, values["hashrate_hs"])
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "no rate of this moment and no mode was read"
-    values["pools"], pools_reason = fields.pools(got.get("pools"))
+    values["pools"], pools_reason = fields.pools(got.get("pools"), full=full)
     if pools_reason and "pools" in got:
         unknown["pools"] = pools_reason
     chips = [fields.whole(board.get("Effective Chips")) or 0 for board in boards]

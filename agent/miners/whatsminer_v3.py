@@ -130,4 +130,7 @@ def _as_cgminer(reply: Json | None) -> Json | None:
         return None
     renamed = {"account": "User", "stratum-active": "Stratum Active", "pool-priority": "Priority"}
     listed = fields.rows(fields.part(reply, "msg"), "pools")
-    return {"POOLS": [{renamed.get(key, key): value for key, value in row.items()} for row in listed]}
+    return {
+        "when": reply.get("when"),
+        "POOLS": [{renamed.get(key, key): value for key, value in row.items()} for row in listed],
+    }
