@@ -14,11 +14,12 @@ from agent import clock, decisions, identity, keys, listen, scan, sweep
 from agent.config import Config
 from agent.exporter import Exporter, Snapshot, seen
 from agent.intake import Intake
-from agent.miners import registry
+from agent.miners import reboot, registry
 from agent.pools import PoolWatch
 from agent.publish import Publisher
 from agent.readings import DeviceError, Reading
 from agent.spool import Author, Spool
+from agent.states import StateWatch
 from agent.sweep import Outcome, Poll, Target
 from agent.transports.access import Access
 from agent.transports.http import Web
@@ -59,7 +60,10 @@ async def drivers(config: Config) -> AsyncIterator[Poll]:
 
         async def poll(address: str, family: str | None, full: bool) -> Reading:
             known = family or await registry.identify(address, access)
-            return await registry.read(address, known, access, full=full)
+            try:
+                return await registry.read(address, known, access, full=full)
+            except DeviceError as error:
+                raise await reboot.look_closer(address, known, access, error) from error
 
         yield poll
 
@@ -103,6 +107,7 @@ class Agent:
         self.exporter = Exporter(labels, self.spool, config.exporter.per_device, config.agent.interval_s)
         self.power = config.power_rules()
         self.pools = PoolWatch(config.expected_pools(), self.roster.devices)
+        self.states = StateWatch()
         self.targets = {a: Target(a, self.roster.get(d).family) for a, d in self.roster.at.items()}
 
     async def run(self, max_sweeps: int | None = None) -> None:
@@ -210,7 +215,13 @@ class Agent:
             deadline_s=self.config.network.longest_deadline_s,
         )
         records, swept = sweep.records(
-            started_us, self.config.agent.interval_s, outcomes, self.roster, self.power, self.pools
+            started_us,
+            self.config.agent.interval_s,
+            outcomes,
+            self.roster,
+            self.power,
+            self.pools,
+            self.states,
         )
         self._append([*records, *self._forged(started_us)], roster_changed=len(records) > 1)
         for address in [o.address for o in outcomes if o.address not in self.roster.at]:

@@ -41,8 +41,10 @@ class FailureKind(StrEnum):
     """Why one poll gave no reading."""
 
     UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    AUTH = "auth"
+    TIMEOUT = "timeout"  # it hangs: connected, and no whole answer
+    AUTH = "auth"  # the password that we sent
+    LOCKED = "locked"  # the API is closed to us, no password was asked for or none would do
+    REBOOTING = "rebooting"
     PROTOCOL = "protocol"
     UNSUPPORTED = "unsupported"
 
@@ -59,6 +61,10 @@ class Unreachable(DeviceError):
     kind = FailureKind.UNREACHABLE
 
 
+class Refused(Unreachable):
+    """The host is there and refuses: nothing listens at this port."""
+
+
 class DeviceTimeout(DeviceError):
     """Connected, but no whole answer within the deadline."""
 
@@ -66,9 +72,21 @@ class DeviceTimeout(DeviceError):
 
 
 class AuthError(DeviceError):
-    """The device refused the credentials or the command."""
+    """The device refused the credentials."""
 
     kind = FailureKind.AUTH
+
+
+class Locked(AuthError):
+    """The device answers, but its API is closed to us: switched off, or refused before any password."""
+
+    kind = FailureKind.LOCKED
+
+
+class Rebooting(DeviceError):
+    """Its controller answers and its mining program does not, or not yet."""
+
+    kind = FailureKind.REBOOTING
 
 
 class ProtocolError(DeviceError):

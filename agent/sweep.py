@@ -14,7 +14,8 @@ from agent.identity import Roster
 from agent.miners import hardware
 from agent.pools import PoolWatch
 from agent.power import NO_RULES, PowerRules
-from agent.readings import DeviceError, DeviceTimeout, Failure, FailureKind, Reading
+from agent.readings import DeviceError, DeviceTimeout, Failure, FailureKind, Locked, Reading
+from agent.states import StateWatch
 from agent.wire import Event, FailedPoll, Inventory, Record, Sweep
 
 # Identity, firmware and pools change rarely: read in full once in this time, and after every doubt.
@@ -24,6 +25,8 @@ FULL_EVERY_US = 30 * 60 * 1_000_000
 COSTLY_S = 1.0
 PATIENCE = 2
 LONGEST_PAUSE_S = 300.0
+# No device takes as long to boot; from then on its API is closed, for whatever cause.
+LONGEST_BOOT_S = 900.0
 LOOK_S = 0.1  # how late a poll may be ended: a hundredth of its deadline
 
 _ORIGINS = {origin: number for number, origin in enumerate(wire.ORIGINS)}
@@ -45,6 +48,7 @@ class Target:
     observed_us: int = 0
     pools: tuple[tuple[str, str], ...] = ()
     hung: int = 0  # costly failures in a row
+    rebooting_s: float | None = None  # monotonic; since when every poll has found it so
     retry_s: float = 0.0  # monotonic; until then it is not asked
     last: Failure | None = None
 
@@ -157,7 +161,7 @@ async def poll_one(target: Target, poll: Poll, now_us: Callable[[], int], deadli
         reading, full = await deadline.hold(_read(target, poll, now_us))
     except DeviceError as error:
         return _failed(target, now_us(), error, began_s)
-    target.hung, target.last = 0, None
+    target.hung, target.last, target.rebooting_s = 0, None, None
     target.pools = _pools(reading) or target.pools
     target.family = reading.family
     target.uptime_s = reading.uptime_s
@@ -180,6 +184,13 @@ async def _read(target: Target, poll: Poll, now_us: Callable[[], int]) -> tuple[
 def _failed(target: Target, observed_us: int, error: DeviceError, began_s: float) -> Outcome:
     now_s = time.monotonic()
     target.full_us = None
+    if error.kind is not FailureKind.REBOOTING:
+        target.rebooting_s = None
+    elif target.rebooting_s is None:
+        target.rebooting_s = now_s
+    elif (passed_s := now_s - target.rebooting_s) > LONGEST_BOOT_S:
+        cause = "its API is switched off or its mining program does not come up"
+        error = Locked(f"{error}; for {passed_s / 60:.0f} minutes: {cause}")
     target.last = Failure(observed_us, error.kind, str(error))
     if error.kind in (FailureKind.PROTOCOL, FailureKind.UNSUPPORTED):
         target.family = None  # another firmware may run there now
@@ -196,6 +207,7 @@ def records(
     roster: Roster,
     power: PowerRules = NO_RULES,
     pools: PoolWatch | None = None,
+    states: StateWatch | None = None,
 ) -> tuple[list[Record], Sweep]:
     """The records that a sweep's outcomes make, changes first and the sweep last; and the sweep."""
     told = list(outcomes)
@@ -212,6 +224,8 @@ def records(
         if isinstance(result, Failure):
             device = roster.at.get(outcome.address, b"")
             delay_ms = (result.observed_us - started_us) // 1000
+            if states is not None and device:
+                changes += states.take(device, result.observed_us, result.kind, result.detail)
             failures.append(FailedPoll(device, outcome.address, delay_ms, result.kind, result.detail))
             continue
         if outcome.full:
@@ -223,6 +237,8 @@ def records(
             text = "not told apart from the device that was here; read in full next time"
             failures.append(FailedPoll(b"", outcome.address, 0, FailureKind.PROTOCOL, text))
             continue
+        if states is not None:
+            changes += states.take(device, result.observed_us, result.state)
         readings.append(
             (device, power.settle(result, roster.get(device)) if power is not NO_RULES else result)
         )

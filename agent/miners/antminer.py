@@ -150,7 +150,8 @@ def parse(
     values["pools"], pools_reason = fields.pools(got.get("pools"), full=full)
     if pools_reason and "pools" in got:
         unknown["pools"] = pools_reason
-    values["state"] = _state(got, values["hashrate_hs"], values["hashrate_window"])
+    state = _state(got, values["hashrate_hs"], values["hashrate_window"])
+    values["state"] = fields.warming(state, values["uptime_s"])
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "no rate of this moment and no mode was read"
     values |= _sensors(row)

@@ -41,6 +41,7 @@ MAX_TEMPERATURE_C = 200  # solder melts before
 MAX_TEXT = 256  # the longest pool user seen has 90 characters
 MAX_ROWS = 64  # pools, boards and the like; no device has a quarter of it
 EXACT = 1 << 53  # a count beyond it is read as the float that it mostly was on the way
+STARTING_S = 300  # boards are up and tuned within five minutes: until then no rate is no idleness
 MAX_UPTIME_S = 10 * 365 * 86_400  # a counter beyond ten years is a clock, not an uptime
 EARLIEST_S = 1_230_768_000  # 2009: before bitcoin's first block nobody found a share
 FEE_POOL = "devfee"  # what VNish puts in the place of the address
@@ -138,6 +139,12 @@ def uptime(value: object) -> int | None:
     """Whole seconds since start."""
     found = number(value)
     return int(found) if found is not None and 0 <= found <= MAX_UPTIME_S else None
+
+
+def warming(state: State, uptime_s: int | None) -> State:
+    """The state; where it was concluded from a rate of zero, that says nothing in the first minutes."""
+    fresh = state is State.IDLE and uptime_s is not None and uptime_s < STARTING_S
+    return State.STARTING if fresh else state
 
 
 def temperatures(values: Iterable[object]) -> tuple[float, ...]:

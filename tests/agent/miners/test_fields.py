@@ -84,6 +84,12 @@ def test_a_poll_that_read_nothing_is_no_reading() -> None:
         fields.build("x", 1, {"make": "Bitmain", "state": State.IDLE}, {}, full=True)
 
 
+def test_no_rate_in_the_first_minutes_is_no_idleness() -> None:
+    assert fields.warming(State.IDLE, 60) is State.STARTING
+    assert fields.warming(State.IDLE, fields.STARTING_S) is fields.warming(State.IDLE, None) is State.IDLE
+    assert fields.warming(State.SLEEPING, 60) is State.SLEEPING
+
+
 def test_a_pools_shares_difficulties_and_last_share_are_read_at_full_depth() -> None:
     row = {
         "POOL": 0, "URL": "stratum+tcp://p.example:1", "User": "u", "Priority": 2, "Accepted": 10,
