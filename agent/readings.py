@@ -6,8 +6,9 @@ A value that was not read is None and has its reason in `Reading.unknown`; it is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -154,6 +155,32 @@ class Reading(msgspec.Struct, frozen=True):
     boards_hashing: int | None = None
     chips: int | None = None
     unknown: Mapping[str, str] = {}
+
+
+class Shares(NamedTuple):
+    """Shares since the device started, over the pools that pay the farm; None where no pool tells."""
+
+    accepted: int | None
+    rejected: int | None
+    stale: int | None
+
+
+NO_SHARES = Shares(None, None, None)
+
+
+def shares(pools: Sequence[Pool]) -> Shares:
+    """The sums over the pools, those of the firmware's developer left out."""
+    ours = [pool for pool in pools if not pool.fee]
+    return Shares(
+        _sum([pool.accepted for pool in ours]),
+        _sum([pool.rejected for pool in ours]),
+        _sum([pool.stale for pool in ours]),
+    )
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    told = [count for count in counts if count is not None]
+    return sum(told) if told else None
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from agent import wire
@@ -14,7 +14,8 @@ from agent.identity import Roster
 from agent.miners import hardware
 from agent.pools import PoolWatch
 from agent.power import NO_RULES, PowerRules
-from agent.readings import DeviceError, DeviceTimeout, Failure, FailureKind, Locked, Reading
+from agent.readings import DeviceError, DeviceTimeout, Failure, FailureKind, Locked, Reading, shares
+from agent.schedule import is_due, phases
 from agent.states import StateWatch
 from agent.wire import Event, FailedPoll, Inventory, Record, Sweep
 
@@ -27,6 +28,7 @@ PATIENCE = 2
 LONGEST_PAUSE_S = 300.0
 # No device takes as long to boot; from then on its API is closed, for whatever cause.
 LONGEST_BOOT_S = 900.0
+EARLY_S = 0.02  # a poll may begin so much before its moment: a timer each would cost as much as a part of it
 LOOK_S = 0.1  # how late a poll may be ended: a hundredth of its deadline
 
 _ORIGINS = {origin: number for number, origin in enumerate(wire.ORIGINS)}
@@ -51,6 +53,10 @@ class Target:
     rebooting_s: float | None = None  # monotonic; since when every poll has found it so
     retry_s: float = 0.0  # monotonic; until then it is not asked
     last: Failure | None = None
+    phases: tuple[float, float] = field(init=False, repr=False)  # in a sweep, and of its full polls
+
+    def __post_init__(self) -> None:
+        self.phases = phases(self.address)
 
     def changed(self, reading: Reading) -> bool:
         """True if the device may be another than before, or pays somewhere else: it wants a full reading."""
@@ -72,6 +78,7 @@ class Outcome:
     address: str
     result: Reading | Failure
     full: bool = True
+    took_s: float = 0.0  # 0: not asked
 
 
 def _pools(reading: Reading) -> tuple[tuple[str, str], ...]:
@@ -85,10 +92,15 @@ async def sweep(
     *,
     concurrency: int,
     deadline_s: float,
+    spread_s: float = 0.0,
     done: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Poll every target once, `concurrency` at a time, each within `deadline_s`; never raises for one."""
-    queue = iter(targets)
+    """Poll every target once, `concurrency` at a time, each within `deadline_s`; never raises for one.
+
+    The polls begin over `spread_s`, each device always at the same moment of it.
+    """
+    queue = iter(sorted(targets, key=_place) if spread_s else targets)
+    began_s = time.monotonic()
     outcomes: list[Outcome] = []
     deadlines: list[Deadline] = []
 
@@ -96,6 +108,9 @@ async def sweep(
         deadline = Deadline(deadline_s)
         deadlines.append(deadline)
         for target in queue:
+            early_s = spread_s and began_s + target.phases[0] * spread_s - time.monotonic()
+            if early_s > EARLY_S:
+                await asyncio.sleep(early_s)
             outcome = await poll_one(target, poll, now_us, deadline)
             outcomes.append(outcome)
             if done is not None:
@@ -109,6 +124,10 @@ async def sweep(
     finally:
         watcher.cancel()
     return outcomes
+
+
+def _place(target: Target) -> float:
+    return target.phases[0]
 
 
 class Deadline:
@@ -168,12 +187,12 @@ async def poll_one(target: Target, poll: Poll, now_us: Callable[[], int], deadli
     target.observed_us = reading.observed_us
     if full:
         target.full_us = reading.observed_us
-    return Outcome(target.address, reading, full)
+    return Outcome(target.address, reading, full, time.monotonic() - began_s)
 
 
 async def _read(target: Target, poll: Poll, now_us: Callable[[], int]) -> tuple[Reading, bool]:
     """The reading, and whether it is a full one."""
-    if target.full_us is None or now_us() - target.full_us >= FULL_EVERY_US:
+    if is_due(target.full_us, now_us(), FULL_EVERY_US, target.phases[1]):
         return await poll(target.address, target.family, True), True
     reading = await poll(target.address, target.family, False)
     if target.changed(reading):
@@ -197,7 +216,7 @@ def _failed(target: Target, observed_us: int, error: DeviceError, began_s: float
     target.hung = target.hung + 1 if now_s - began_s >= COSTLY_S else 0
     if target.hung > PATIENCE:
         target.retry_s = now_s + min(30.0 * 2 ** (target.hung - PATIENCE - 1), LONGEST_PAUSE_S)
-    return Outcome(target.address, target.last)
+    return Outcome(target.address, target.last, took_s=now_s - began_s)
 
 
 def records(
@@ -257,7 +276,7 @@ def columns(
 ) -> Sweep:
     """Readings as the wire's columns."""
     rows = [reading for _, reading in readings]
-    shares = [_shares(reading) for reading in rows]
+    counts = [shares(reading.pools) for reading in rows]
     cells: dict[str, Sequence[float | int | None]] = {
         "delay_ms": [(r.observed_us - started_us) // 1000 for r in rows],
         "hashrate_mhs": [r.hashrate_hs for r in rows],
@@ -267,8 +286,8 @@ def columns(
         "uptime_s": [r.uptime_s for r in rows],
         "chip_temp_dc": [max(r.chip_temps_c, default=None) for r in rows],
         "fan_rpm": [min(r.fans_rpm, default=None) for r in rows],
-        "accepted": [accepted for accepted, _ in shares],
-        "rejected": [rejected for _, rejected in shares],
+        "accepted": [count.accepted for count in counts],
+        "rejected": [count.rejected for count in counts],
     }
     return Sweep(
         started_us=started_us,
@@ -277,9 +296,3 @@ def columns(
         columns={name: wire.column(name, cells[name]) for name in wire.COLUMNS},
         failures=failures,
     )
-
-
-def _shares(reading: Reading) -> tuple[int | None, int | None]:
-    accepted = [pool.accepted for pool in reading.pools if pool.accepted is not None]
-    rejected = [pool.rejected for pool in reading.pools if pool.rejected is not None]
-    return sum(accepted) if accepted else None, sum(rejected) if rejected else None

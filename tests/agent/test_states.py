@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from agent import sweep, top_model
 from agent.exporter import Exporter, Snapshot, seen
 from agent.identity import Roster
+from agent.power import NO_RULES
 from agent.readings import (
     AuthError,
     DeviceError,
@@ -77,7 +78,7 @@ def test_every_way_is_told_apart_in_event_metrics_and_top(tmp_path: Path) -> Non
         tmp_path / "spool.db", Author("o", "s", "a", Ed25519PrivateKey.generate(), True, "simulated")
     )
     exporter = Exporter(("o", "s", "a"), spool, per_device=True, interval_s=60)
-    exporter.snapshot = Snapshot(1.0, 1.0, [seen(outcome, "", 1.0, None) for outcome in outcomes])
+    exporter.snapshot = Snapshot(1.0, 1.0, [seen(outcome, None, NO_RULES, 1.0, None) for outcome in outcomes])
     registry = CollectorRegistry()
     registry.register(exporter)
     fleet = top_model.parse(generate_latest(registry).decode())
