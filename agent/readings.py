@@ -170,17 +170,17 @@ NO_SHARES = Shares(None, None, None)
 
 def shares(pools: Sequence[Pool]) -> Shares:
     """The sums over the pools, those of the firmware's developer left out."""
-    ours = [pool for pool in pools if not pool.fee]
-    return Shares(
-        _sum([pool.accepted for pool in ours]),
-        _sum([pool.rejected for pool in ours]),
-        _sum([pool.stale for pool in ours]),
-    )
-
-
-def _sum(counts: Sequence[int | None]) -> int | None:
-    told = [count for count in counts if count is not None]
-    return sum(told) if told else None
+    accepted = rejected = stale = None
+    for pool in pools:
+        if pool.fee:
+            continue
+        if pool.accepted is not None:
+            accepted = (accepted or 0) + pool.accepted
+        if pool.rejected is not None:
+            rejected = (rejected or 0) + pool.rejected
+        if pool.stale is not None:
+            stale = (stale or 0) + pool.stale
+    return Shares(accepted, rejected, stale)
 
 
 class Failure(msgspec.Struct, frozen=True):
