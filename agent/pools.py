@@ -45,12 +45,12 @@ class PoolWatch:
     def __init__(self, expected: Sequence[ExpectedPool], known: Iterable[Inventory] = ()) -> None:
         self._expected = tuple(expected)
         self._pools = {inventory.device: inventory.pools for inventory in known}
-        self._alarmed: dict[bytes, set[tuple[str, str]]] = {}
+        self._alarmed: dict[bytes, set[tuple[str, str]]] = {}  # only devices that have such a pool
 
     @property
     def unexpected_count(self) -> int:
         """Devices that now have a pool which nobody listed."""
-        return sum(bool(pools) for pools in self._alarmed.values())
+        return len(self._alarmed)
 
     def take(self, inventory: Inventory) -> list[Event]:
         """Events of this inventory: pool_changed, pool_switched, pool_unexpected."""
@@ -68,7 +68,10 @@ class PoolWatch:
             if (pool.url, pool.user) not in alarmed:
                 detail = {"url": pool.url, "user": pool.user, "active": str(bool(pool.active)).lower()}
                 events.append(Event(at_us, "pool_unexpected", device, detail))
-        self._alarmed[device] = {(pool.url, pool.user) for pool in strange}
+        if strange:
+            self._alarmed[device] = {(pool.url, pool.user) for pool in strange}
+        else:
+            self._alarmed.pop(device, None)
         return events
 
     def _unexpected(self, pools: Sequence[PoolUse]) -> list[PoolUse]:

@@ -1,7 +1,8 @@
-"""`python -m bench [NAME ...] [--quick]`: our sweep, scan and memory beside pyasic and pyasic-rs.
+"""`python -m bench [NAME ...] [--quick]`: our sweep, scan, memory and ledger beside what people use instead.
 
-One run, one core for the measured side and another for the devices, all on loopback. Readings count per
-second of processor time: on a shared machine the wall clock measures the neighbours (it is in the details).
+One run, one core for the measured side and another for the devices, all on loopback. A sweep's readings
+count per second of processor time: on a shared machine the wall clock measures the neighbours (it is in the
+details).
 The peers know only the real ports, so this needs the right to bind port 80. Writes build/bench.json.
 """
 
@@ -18,9 +19,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bench import rows
+from bench import ledger_rows, rows
 from bench.farm import ROOT, Refused
-from bench.rows import PEERS, QUICK, Row, Sizes
+from bench.rows import PEERS, Row
 
 NAMES = (
     "readings_antminer",
@@ -30,17 +31,26 @@ NAMES = (
     "scan_22",
     "sweep_hung",
     "memory_10000",
+    "ingest",
+    "month_10000",
+    "profile_year",
+    "rebuild",
+    "ledger_bytes",
 )
+OF_MONTH = ("month_10000", "rebuild", "ledger_bytes")
 
 
-def measure(names: tuple[str, ...], sizes: Sizes, failed: Callable[[str, Refused], None]) -> list[Row]:
+def measure(names: tuple[str, ...], quick: bool, failed: Callable[[str, Refused], None]) -> list[Row]:
     """The rows of `names`, in their order."""
+    sizes, of_ledger = (rows.QUICK, ledger_rows.QUICK) if quick else (rows.Sizes(), ledger_rows.Sizes())
     best: dict[str, dict[str, dict[str, float]]] = {}
     found: dict[str, Row] = {}
-    single: dict[str, Callable[[Sizes], Row]] = {
-        "scan_22": rows.scan_22,
-        "sweep_hung": rows.sweep_hung,
-        "memory_10000": rows.memory_10000,
+    single: dict[str, Callable[[], Row]] = {
+        "scan_22": lambda: rows.scan_22(sizes),
+        "sweep_hung": lambda: rows.sweep_hung(sizes),
+        "memory_10000": lambda: rows.memory_10000(sizes),
+        "ingest": lambda: ledger_rows.ingest(of_ledger),
+        "profile_year": lambda: ledger_rows.profile_year(of_ledger),
     }
     for family in rows.MIXED:
         name = f"readings_{family}"
@@ -55,23 +65,30 @@ def measure(names: tuple[str, ...], sizes: Sizes, failed: Callable[[str, Refused
     for name, step in single.items():
         if name in names:
             try:
-                found[name] = step(sizes)
+                found[name] = step()
             except Refused as error:
+                failed(name, error)
+    if wanted := [name for name in OF_MONTH if name in names]:
+        try:
+            found |= ledger_rows.month(of_ledger)
+        except Refused as error:
+            for name in wanted:
                 failed(name, error)
     return [found[name] for name in names if name in found]
 
 
 def table(found: list[Row]) -> Table:
     """What a person reads."""
-    shown = Table(title="ours beside the peers (ratio: how many times better we are)")
-    for column in ("name", "unit"):
-        shown.add_column(column, no_wrap=column == "name")
-    for column in ("ours", *PEERS, *(f"ratio to {peer}" for peer in PEERS)):
-        shown.add_column(column, justify="right")
+    shown = Table(title="ours beside the peers (in brackets: how many times better we are)")
+    for column in ("name", "unit", "ours", "peers"):
+        shown.add_column(column, no_wrap=column == "name", justify="right" if column == "ours" else "left")
     for row in found:
-        peers = ["-" if row.peers[peer] is None else f"{row.peers[peer]:g}" for peer in PEERS]
-        ratios = ["-" if (r := row.ratio(peer)) is None else f"{r:.2f}" for peer in PEERS]
-        shown.add_row(row.name, row.unit, f"{row.ours:g}", *peers, *ratios)
+        peers = [
+            f"{peer} {value:g} ({row.ratio(peer):.2f})"
+            for peer, value in row.peers.items()
+            if value is not None
+        ]
+        shown.add_row(row.name, row.unit, f"{row.ours:g}", "\n".join(peers))
     return shown
 
 
@@ -81,7 +98,7 @@ def table(found: list[Row]) -> Table:
 @click.option("--out", type=click.Path(path_type=Path), default=ROOT / "build" / "bench.json")
 def main(names: tuple[str, ...], quick: bool, out: Path) -> None:
     """Measure NAMES (all of them by default)."""
-    for package in PEERS:
+    for package in (*PEERS, "duckdb"):
         if importlib.util.find_spec(package) is None:
             raise click.UsageError(f"{package} is not installed: pip install -e '.[bench]'")
     console, failures = Console(), list[str]()
@@ -89,7 +106,7 @@ def main(names: tuple[str, ...], quick: bool, out: Path) -> None:
     def failed(name: str, error: Refused) -> None:
         failures.append(f"{name}: not measured: {error}")
 
-    found = measure(names or NAMES, QUICK if quick else Sizes(), failed)
+    found = measure(names or NAMES, quick, failed)
     console.print(table(found))
     for row in found:
         for remark in row.remarks:

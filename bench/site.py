@@ -33,10 +33,19 @@ class Chain:
         self._power_w = self._random.normal(3400, 60, devices)
         self._hashrate_mhs = self._random.normal(200e6, 3e6, devices)
         self._seq, self._prev = 0, wire.GENESIS
+        self.readings = 0  # so far
 
     def packets(self, sweeps: int) -> Iterator[bytes]:
         """The next packets of the chain."""
-        return (self._packet(self._sweep()) for _ in range(sweeps))
+        return (self._packet(sweep) for sweep in self.sweeps(sweeps))
+
+    def sweeps(self, count: int) -> Iterator[Sweep]:
+        """The next sweeps, not packed."""
+        for _ in range(count):
+            sweep = self._sweep()
+            self.readings += len(sweep.devices) // 16
+            self._seq += 1
+            yield sweep
 
     def _sweep(self) -> Sweep:
         random, count = self._random, len(self.devices)
@@ -67,7 +76,6 @@ class Chain:
         )
 
     def _packet(self, sweep: Sweep) -> bytes:
-        self._seq += 1
         packet, self._prev = wire.seal(
             Envelope(
                 wire.VERSION, ORG, SITE, AGENT, b"s" * 16, self._seq, self._prev, sweep.started_us,

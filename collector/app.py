@@ -85,7 +85,7 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         desk.renewed(now_us())
         link = Link(
             settings.mqtt, settings.org, inbox, ingest.counters,
-            lambda: ingest.acks() + register.messages(), private.collector_key(settings.state_dir), desk,
+            lambda: ingest.acks() + register.messages(), private.collector_key(settings.state_dir), say, desk,
         )  # fmt: skip
         failure: list[BaseException] = []
         worker = threading.Thread(

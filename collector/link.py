@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -42,10 +43,13 @@ class Link:
         counters: Counters,
         acks: Callable[[], Iterable[tuple[str, bytes]]],
         key: Ed25519PrivateKey,
+        say: Callable[[str], None],
         desk: Desk | None = None,
     ) -> None:
         self._org, self._inbox, self._counters, self._acks = org, inbox, counters, acks
-        self._key, self._desk = key, desk
+        self._key, self._desk, self._say = key, desk, say
+        self._told = ""  # the last word on the connection; the same again is not said again
+        self._stopping = False
         self._host, self._port = config.host, config.port
         self.statuses: dict[tuple[str, str], bytes] = {}
         self.connected = threading.Event()
@@ -65,6 +69,7 @@ class Link:
         self._client.max_inflight_messages_set(IN_FLIGHT)
         self._client.max_queued_messages_set(QUEUED_ACKS)
         self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
 
@@ -75,6 +80,7 @@ class Link:
 
     def stop(self) -> None:
         """Disconnect; what agents send meanwhile they send again."""
+        self._stopping = True
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -95,7 +101,9 @@ class Link:
         self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
     ) -> None:
         if reason.is_failure:
+            self._tell(f"refuses: {reason}")
             return
+        self._tell("connected")
         client.subscribe(
             [(wire.topic(self._org, "+", "+", leaf), 1) for leaf in ("batch", "status", "renew")]
         )
@@ -103,8 +111,20 @@ class Link:
         self.connected.set()
         self.publish(self._acks())
 
-    def _on_disconnect(self, *_: Any) -> None:
+    def _on_connect_fail(self, *_: Any) -> None:
+        self._tell(str(sys.exception()))  # paho calls this while it handles the error
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
+    ) -> None:
+        if self.connected.is_set() and not self._stopping:
+            self._tell(f"connection lost: {reason}")
         self.connected.clear()
+
+    def _tell(self, what: str) -> None:
+        if what != self._told:
+            self._told = what
+            self._say(f"broker {self._host}:{self._port}: {what}")
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         try:

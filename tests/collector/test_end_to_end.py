@@ -205,7 +205,7 @@ def test_embedded_broker_hears_loopback_alone(port: int) -> None:
 
 
 def test_last_will_is_seen(tmp_path: Path, port: int) -> None:
-    link = Link(config.Mqtt(port=port), ORG, Inbox(), Counters(), list, key_of(9))
+    link = Link(config.Mqtt(port=port), ORG, Inbox(), Counters(), list, key_of(9), print)
     link.start()
     assert link.connected.wait(TIMEOUT_S)
     sender = Sender(port)
@@ -217,6 +217,24 @@ def test_last_will_is_seen(tmp_path: Path, port: int) -> None:
     sock.close()  # without DISCONNECT
     _wait(lambda: link.statuses[SITE, AGENT] == b"dead")
     link.stop()
+
+
+def test_link_says_once_why_it_has_no_broker_and_when_it_has() -> None:
+    port, told = free_port(), list[str]()
+    link = Link(config.Mqtt(port=port), ORG, Inbox(), Counters(), list, key_of(9), told.append)
+    link.start()
+    _wait(lambda: bool(told))
+    child = broker.start_child(port)
+    try:
+        assert link.connected.wait(TIMEOUT_S)
+        assert [line.partition(f":{port}: ")[2] for line in told] == [
+            "[Errno 111] Connection refused",
+            "connected",
+        ]
+    finally:
+        link.stop()
+        broker.stop_child(child)
+    assert len(told) == 2, "a link that is told to stop has lost nothing"
 
 
 def _wait(holds: Callable[[], bool]) -> None:

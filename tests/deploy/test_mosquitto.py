@@ -141,7 +141,8 @@ def test_agent_and_collector_speak_through_it(broker: Broker) -> None:
     spool.append([Event(1, "agent_started")], 1)
     publisher = Publisher(spool, author, ours.mqtt)
     inbox, settings = Inbox(), broker.settings
-    link = Link(settings.mqtt, ORG, inbox, Counters(), tuple, private.collector_key(settings.state_dir))
+    key = private.collector_key(settings.state_dir)
+    link = Link(settings.mqtt, ORG, inbox, Counters(), tuple, key, print)
     link.start()
     publisher.start()
     try:
