@@ -6,10 +6,12 @@ import asyncio
 import errno
 import socket
 
-from agent.miners import axeos, foreign, whatsminer_v3
+from agent.miners import antminer, avalon, braiins, epic, luxos, vnish, whatsminer, whatsminer_v3
 from agent.readings import DeviceError, ProtocolError, Rebooting, Refused, Unsupported
 from agent.transports.access import Access
 
+# Those with an API beside their web; where there is one door alone, or any of several, nothing can be told.
+_AT_4028 = frozenset(driver.FAMILY for driver in (antminer, avalon, braiins, epic, luxos, vnish, whatsminer))
 KNOCK_S = 0.5  # a device of the same site that has a port open says so at once
 
 
@@ -19,9 +21,9 @@ async def look_closer(address: str, family: str, access: Access, error: DeviceEr
     A program that is not up yet shows as a refusal, or as pages that are missing or make no sense.
     """
     network = access.network
-    port = network.whatsminer_v3_port if family == whatsminer_v3.FAMILY else network.cgminer_port
-    may_be = isinstance(error, Refused | ProtocolError | Unsupported)
-    if not may_be or family in (axeos.FAMILY, foreign.FAMILY):  # one door, or nobody knows which
+    ports = dict.fromkeys(_AT_4028, network.cgminer_port) | {whatsminer_v3.FAMILY: network.whatsminer_v3_port}
+    port = ports.get(family)
+    if port is None or not isinstance(error, Refused | ProtocolError | Unsupported):
         return error
     knock_s = min(network.connect_timeout_s, KNOCK_S)
     if await _knock(address, port, knock_s) != errno.ECONNREFUSED:

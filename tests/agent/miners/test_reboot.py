@@ -6,7 +6,7 @@ import pytest
 
 from agent.miners import antminer, braiins_web, registry, vnish
 from agent.miners.reboot import look_closer
-from agent.readings import DeviceError, FailureKind, Refused, Unreachable
+from agent.readings import DeviceError, FailureKind, ProtocolError, Refused, Unreachable
 from agent.transports.access import Access
 from tests.agent.miners.faking import CLOSED_PORT, Device
 
@@ -53,6 +53,15 @@ def test_a_page_that_is_closed_to_everybody_is_locked() -> None:
 
 def test_a_web_server_without_the_program_behind_it_is_a_reboot() -> None:
     assert kind("axeos", Device({"/api/system/info": 503})) is FailureKind.REBOOTING
+
+
+@pytest.mark.parametrize("family", ["axeos", "foreign", "a-family-of-tomorrow"])
+def test_a_family_without_an_api_beside_its_web_is_never_said_to_boot(family: str) -> None:
+    async def look(access: Access) -> None:
+        error = ProtocolError("HTTP 500")
+        assert await look_closer("127.0.0.1", family, access, error) is error
+
+    Device().serve(look)
 
 
 def test_a_host_that_refuses_everything_stays_unreachable() -> None:
