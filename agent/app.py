@@ -7,18 +7,19 @@ import contextlib
 import logging
 import signal
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from agent import clock, decisions, identity, keys, listen, scan, sweep
+from agent import clock, decisions, identity, keys, listen, overrun, scan, sweep
 from agent.config import Config
 from agent.exporter import Exporter, Snapshot, seen
 from agent.intake import Intake
-from agent.miners import registry
+from agent.miners import reboot, registry
 from agent.pools import PoolWatch
 from agent.publish import Publisher
 from agent.readings import DeviceError, Reading
+from agent.schedule import Grid
 from agent.spool import Author, Spool
+from agent.states import StateWatch
 from agent.sweep import Outcome, Poll, Target
 from agent.transports.access import Access
 from agent.transports.http import Web
@@ -59,7 +60,10 @@ async def drivers(config: Config) -> AsyncIterator[Poll]:
 
         async def poll(address: str, family: str | None, full: bool) -> Reading:
             known = family or await registry.identify(address, access)
-            return await registry.read(address, known, access, full=full)
+            try:
+                return await registry.read(address, known, access, full=full)
+            except DeviceError as error:
+                raise await reboot.look_closer(address, known, access, error) from error
 
         yield poll
 
@@ -103,6 +107,8 @@ class Agent:
         self.exporter = Exporter(labels, self.spool, config.exporter.per_device, config.agent.interval_s)
         self.power = config.power_rules()
         self.pools = PoolWatch(config.expected_pools(), self.roster.devices)
+        self.states = StateWatch()
+        self.left_out = 0  # sweeps, since the start
         self.targets = {a: Target(a, self.roster.get(d).family) for a, d in self.roster.at.items()}
 
     async def run(self, max_sweeps: int | None = None) -> None:
@@ -135,33 +141,30 @@ class Agent:
             self.spool.close()
 
     async def _sweep_on_time(self, stop: asyncio.Event, poll: Poll, max_sweeps: int | None) -> None:
-        """A sweep each interval on a fixed grid: a late one never shifts those after it."""
-        interval_s, began_s, number, pruned_s = self.config.agent.interval_s, time.monotonic(), 0, 0.0
-        done = 0
+        """A sweep each interval; one that does not end in time is told of, with the reason."""
+        interval_s, pruned_s, done = self.config.agent.interval_s, 0.0, 0
+        grid = Grid(interval_s, time.monotonic())
         while not stop.is_set():
-            await _until(stop, self.sweep_once(poll))
-            took_s = time.monotonic() - began_s - number * interval_s
+            began_s = grid.start_s
+            await _until(stop, self.sweep_once(poll, interval_s * self.config.network.spread))
             done += 1
             if max_sweeps is not None and done >= max_sweeps:
                 stop.set()
             if time.monotonic() - pruned_s > PRUNE_EVERY_S:
                 pruned_s = time.monotonic()
                 self.spool.prune(self.config.spool.keep_days * 86400)
-            missed = int((time.monotonic() - began_s) / interval_s) - number
-            number += missed + 1
-            if missed > 0:
+            ended_s = time.monotonic()
+            if (missed := grid.ended(ended_s)) and not stop.is_set():
                 log.warning("sweep took longer than its interval of %d s: %d left out", interval_s, missed)
-                detail = {
-                    "interval_s": str(interval_s), "took_s": f"{took_s:.1f}", "left_out": str(missed),
-                    "targets": str(len(self.targets)), "failed": self._failures_text(),
-                }  # fmt: skip
-                self._append([Event(clock.now_us(), "sweep_overrun", detail=detail)])
-            await _wait(stop, began_s + number * interval_s - time.monotonic())
-
-    def _failures_text(self) -> str:
-        """What the last sweep's failures were: why it was slow is mostly there."""
-        kinds = Counter(row.result for row in self.exporter.snapshot.seen if row.result != "reading")
-        return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "none"
+                self.left_out += missed
+                detail = overrun.explain(
+                    self.exporter.snapshot.seen, took_s=ended_s - began_s, interval_s=interval_s,
+                    concurrency=self.config.network.concurrency,
+                )  # fmt: skip
+                self._append(
+                    [Event(clock.now_us(), "sweep_overrun", detail={**detail, "left_out": str(missed)})]
+                )
+            await _wait(stop, grid.start_s - time.monotonic())
 
     async def _rescan_on_time(self, stop: asyncio.Event, poll: Poll) -> None:
         while not await _wait(stop, self.config.network.rescan_s):
@@ -198,8 +201,8 @@ class Agent:
             self._append([*news])
             self.intake.save_roster()
 
-    async def sweep_once(self, poll: Poll) -> list[Outcome]:
-        """One sweep: poll, know, spool, wake the publisher."""
+    async def sweep_once(self, poll: Poll, spread_s: float = 0.0) -> list[Outcome]:
+        """One sweep, its polls begun over `spread_s`: poll, know, spool, wake the publisher."""
         began_s, started_us = time.monotonic(), clock.now_us()
         self._decide()
         outcomes = await sweep.sweep(
@@ -208,9 +211,16 @@ class Agent:
             clock.now_us,
             concurrency=self.config.network.concurrency,
             deadline_s=self.config.network.longest_deadline_s,
+            spread_s=spread_s,
         )
         records, swept = sweep.records(
-            started_us, self.config.agent.interval_s, outcomes, self.roster, self.power, self.pools
+            started_us,
+            self.config.agent.interval_s,
+            outcomes,
+            self.roster,
+            self.power,
+            self.pools,
+            self.states,
         )
         self._append([*records, *self._forged(started_us)], roster_changed=len(records) > 1)
         for address in [o.address for o in outcomes if o.address not in self.roster.at]:
@@ -231,11 +241,11 @@ class Agent:
 
     def _show(self, outcomes: list[Outcome], began_s: float) -> None:
         ended_s, before = time.monotonic(), {row.address: row.read_s for row in self.exporter.snapshot.seen}
-        models = {a: self.roster.get(d).model or "" for a, d in self.roster.at.items()}
-        rows = [seen(o, models.get(o.address, ""), ended_s, before.get(o.address)) for o in outcomes]
+        known = {address: self.roster.get(device) for address, device in self.roster.at.items()}
+        rows = [seen(o, known.get(o.address), self.power, ended_s, before.get(o.address)) for o in outcomes]
         self.exporter.snapshot = Snapshot(
             ended_s, ended_s - began_s, rows, self.publisher.connected, self.pools.unexpected_count,
-            self.publisher.refused_words, self.intake.pressure,
+            self.publisher.refused_words, self.intake.pressure, self.left_out,
         )  # fmt: skip
 
     async def rescan(self, poll: Poll, only: Sequence[str] | None = None) -> None:

@@ -266,7 +266,8 @@ def as_document(reading: Reading) -> dict[str, object]:
     }
     document["state"] = None if reading.state == "unknown" else reading.state
     document["pools"] = [
-        msgspec.structs.asdict(pool) | {"payout_address": pool.payout_address} for pool in reading.pools
+        msgspec.structs.asdict(pool) | {"payout_address": pool.payee.address, "coins": pool.payee.coins}
+        for pool in reading.pools
     ]
     document["unknown"] = dict(reading.unknown)
     return document

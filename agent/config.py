@@ -97,6 +97,8 @@ class NetworkSection(_Section):
     scan: list[Cidr] = Field(min_length=1)
     exclude: list[Cidr] = []
     rescan_s: int = Field(default=600, ge=10)
+    # Of the interval. With the longest deadline of 30 s behind it a sweep still ends within a minute.
+    spread: float = Field(default=0.4, ge=0, le=0.9)
     concurrency: int = Field(default=200, ge=1, le=2000)
     scan_silent_per_s: float = Field(default=SILENT_PER_S, gt=0, le=10_000)
     ip_report_ports: list[Port] = list(listen.PORTS)
@@ -375,6 +377,7 @@ thin_percent = 80          # from here on only every 2nd sweep is stored, later 
 scan = [{scan}]   # where miners may be found
 exclude = []               # addresses or networks never to touch
 rescan_s = 600             # how often to look for new and moved miners
+spread = 0.4               # polls begin over this part of the interval, not all at once
 concurrency = 200          # devices polled at a time
 scan_silent_per_s = 150    # addresses without an answer a second: more would overflow the neighbour table
 ip_report_ports = [14235, 8888]  # UDP, where miners call when their "IP report" is pressed; [] for none

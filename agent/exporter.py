@@ -15,21 +15,25 @@ from typing import Any, NamedTuple
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from agent.intake import Pressure
-from agent.readings import Failure
+from agent.power import NO_RULES, PowerRules
+from agent.readings import NO_SHARES, Failure, Shares, shares
 from agent.spool import Spool
 from agent.sweep import Outcome
+from agent.wire import Inventory
 
 # name -> (help, labels): the contract with dashboards.
 METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hashledger_agent_up": ("1 while the agent runs", ("org", "site", "agent")),
     "hashledger_agent_sweep_age_seconds": ("Time since the last sweep ended", ()),
     "hashledger_agent_sweep_duration_seconds": ("How long the last sweep took", ()),
+    "hashledger_agent_sweeps_left_out_total": ("Sweeps left out since one before took too long", ()),
     "hashledger_agent_devices": ("Devices polled in the last sweep, by result", ("result",)),
+    "hashledger_agent_devices_not_shown": ("Devices left out of the series of devices: too many", ()),
     "hashledger_agent_hashrate_hashes_per_second": ("Sum over devices that told a hashrate", ()),
-    "hashledger_agent_power_watts": ("Sum over devices that told a power, by origin", ("origin",)),
+    "hashledger_agent_power_watts": ("Sum over devices' corrected power, by origin", ("origin",)),
     "hashledger_agent_spool_waiting_batches": ("Batches not yet confirmed by the collector", ()),
     "hashledger_agent_spool_oldest_waiting_age_seconds": ("Age of the oldest unconfirmed batch", ()),
     "hashledger_agent_spool_bytes": ("Size of the spool on disk", ()),
@@ -42,7 +46,18 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hashledger_agent_refused_words": ("Messages in the collector's name that it has not signed", ()),
     "hashledger_agent_unexpected_pool_devices": ("Devices with a pool that is not on the list", ()),
     "hashledger_agent_device_hashrate_hashes_per_second": ("Hashrate of a device", ("address", "model")),
-    "hashledger_agent_device_power_watts": ("Power of a device", ("address", "model", "origin")),
+    "hashledger_agent_device_power_watts": (
+        "Power of a device, corrected as the configuration has it",
+        ("address", "model", "origin"),
+    ),
+    "hashledger_agent_device_told_power_watts": (
+        "Power of a device as it told it, before any correction",
+        ("address", "model", "origin"),
+    ),
+    "hashledger_agent_device_shares_total": (
+        "Shares of a device since it started, without those for the firmware's developer",
+        ("address", "model", "result"),
+    ),
     "hashledger_agent_device_chip_temperature_celsius": ("Hottest chip of a device", ("address", "model")),
     "hashledger_agent_device_state": (
         "1 for what a device's last poll brought: its state, or the kind of the failure",
@@ -53,6 +68,10 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("address", "model"),
     ),
 }
+
+
+# One site's devices. Each has some ten series: more, and a scrape takes longer than Prometheus waits.
+MAX_DEVICES = 10_000
 
 
 class Seen(NamedTuple):
@@ -67,6 +86,10 @@ class Seen(NamedTuple):
     origin: str = ""
     chip_temp_c: float | None = None
     read_s: float | None = None  # monotonic, of its last reading
+    took_s: float = 0.0
+    told_power_w: float | None = None
+    told_origin: str = ""
+    shares: Shares = NO_SHARES
 
 
 @dataclass(slots=True)
@@ -80,16 +103,21 @@ class Snapshot:
     unexpected_pools: int = 0
     refused_words: int = 0
     pressure: Pressure = field(default_factory=Pressure)
+    left_out: int = 0
 
 
-def seen(outcome: Outcome, model: str, now_s: float, before_s: float | None) -> Seen:
-    """A row for one outcome; `before_s` is when its address was last read before this."""
-    r = outcome.result
-    if isinstance(r, Failure):
-        return Seen(outcome.address, model, str(r.kind), read_s=before_s)
+def seen(
+    outcome: Outcome, device: Inventory | None, power: PowerRules, now_s: float, before_s: float | None
+) -> Seen:
+    """A row for one outcome of what is known as `device`; `before_s`: when it was last read before this."""
+    told, model = outcome.result, (device.model if device else None) or ""
+    if isinstance(told, Failure):
+        return Seen(outcome.address, model, str(told.kind), read_s=before_s, took_s=outcome.took_s)
+    r = power.settle(told, device) if device is not None and power is not NO_RULES else told
     return Seen(
         outcome.address, model, "reading", str(r.state), r.hashrate_hs, r.power_w, str(r.power_origin or ""),
-        max(r.chip_temps_c, default=None), now_s,
+        max(r.chip_temps_c, default=None), now_s, outcome.took_s, told.power_w, str(told.power_origin or ""),
+        shares(told.pools),
     )  # fmt: skip
 
 
@@ -143,6 +171,7 @@ class Exporter:
         if snapshot.ended_s is not None:
             yield _gauge("hashledger_agent_sweep_age_seconds", {(): time.monotonic() - snapshot.ended_s})
             yield _gauge("hashledger_agent_sweep_duration_seconds", {(): snapshot.duration_s})
+        yield _counter("hashledger_agent_sweeps_left_out_total", {(): snapshot.left_out})
         depth = self._spool.depth()
         yield _gauge("hashledger_agent_spool_waiting_batches", {(): depth.waiting})
         oldest_us = depth.oldest_waiting_us
@@ -159,7 +188,8 @@ class Exporter:
         yield _gauge("hashledger_agent_unexpected_pool_devices", {(): snapshot.unexpected_pools})
         yield from _fleet(snapshot.seen)
         if self._per_device:
-            yield from _devices(snapshot.seen)
+            yield _gauge("hashledger_agent_devices_not_shown", {(): max(0, len(snapshot.seen) - MAX_DEVICES)})
+            yield from _devices(snapshot.seen[:MAX_DEVICES])
 
 
 def _fleet(rows: Sequence[Seen]) -> Iterator[Metric]:
@@ -198,6 +228,19 @@ def _devices(rows: Sequence[Seen]) -> Iterator[Metric]:
         {(r.address, r.model, r.origin): r.power_w for r in rows if r.power_w is not None},
     )
     yield _gauge(
+        f"{name}told_power_watts",
+        {(r.address, r.model, r.told_origin): r.told_power_w for r in rows if r.told_power_w is not None},
+    )
+    yield _counter(
+        f"{name}shares_total",
+        {
+            (r.address, r.model, result): count
+            for r in rows
+            for result, count in zip(Shares._fields, r.shares, strict=True)
+            if count is not None
+        },
+    )
+    yield _gauge(
         f"{name}chip_temperature_celsius",
         {(r.address, r.model): r.chip_temp_c for r in rows if r.chip_temp_c is not None},
     )
@@ -209,8 +252,16 @@ def _devices(rows: Sequence[Seen]) -> Iterator[Metric]:
 
 
 def _gauge(name: str, samples: Mapping[tuple[str, ...], float]) -> Metric:
-    text, labels = METRICS[name]
-    family = GaugeMetricFamily(name, text, labels=labels)
+    return _filled(GaugeMetricFamily(name, METRICS[name][0], labels=METRICS[name][1]), samples)
+
+
+def _counter(name: str, samples: Mapping[tuple[str, ...], float]) -> Metric:
+    return _filled(CounterMetricFamily(name, METRICS[name][0], labels=METRICS[name][1]), samples)
+
+
+def _filled(
+    family: GaugeMetricFamily | CounterMetricFamily, samples: Mapping[tuple[str, ...], float]
+) -> Metric:
     for values, number in samples.items():
         family.add_metric(list(values), number)
     return family

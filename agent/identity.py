@@ -28,7 +28,7 @@ import msgspec
 from agent import matching
 from agent.matching import Doubt, Known, Same, Sighting, normal_serial
 from agent.miners.hardware import Model
-from agent.readings import Reading
+from agent.readings import Pool, Reading
 from agent.wire import Event, Inventory, PoolUse
 
 # Doubts and moves are made by people's hands, a handful a day; what is beyond has been told in events.
@@ -278,7 +278,7 @@ def _told(reading: Reading) -> tuple[object, ...]:
     r = reading
     return (
         r.serial, r.mac, r.family, r.make, r.model, r.firmware, r.hostname, r.board_serials, r.psu_serial,
-        *[(pool.url, pool.user, pool.active) for pool in r.pools],
+        *[(pool.url, pool.user, pool.active, pool.priority, pool.fee) for pool in r.pools],
     )  # fmt: skip
 
 
@@ -296,7 +296,7 @@ def _inventory(
         "hostname": reading.hostname,
         "board_serials": list(reading.board_serials),
         "psu_serial": reading.psu_serial,
-        "pools": [PoolUse(p.url, p.user, p.active, p.payout_address) for p in reading.pools],
+        "pools": [_pool_use(pool) for pool in reading.pools],
     }
     if nameplate is not None:
         fresh |= {
@@ -308,6 +308,13 @@ def _inventory(
     if before is None:
         return Inventory(at_us=reading.observed_us, device=device, address=address, **told)
     return msgspec.structs.replace(before, address=address, **told)
+
+
+def _pool_use(pool: Pool) -> PoolUse:
+    payee = pool.payee
+    return PoolUse(
+        pool.url, pool.user, pool.active, payee.address, pool.fee, pool.priority, list(payee.coins)
+    )
 
 
 def load(path: Path) -> Roster:

@@ -1,36 +1,44 @@
-"""Payout addresses in pool users: bitcoin's base58, bech32 and bech32m (taproot), by their checksums.
+"""Whom a pool user pays: an address with its coins, or an account; and the worker behind it.
 
-reporting/bitcoin_address.py knows the same; the wall between the two is worth these lines.
+`address.worker`, `account.worker`, `address+difficulty`, `coin:address.worker#code` and the like: an address
+ends at the first sign that no address holds, an account at the first dot.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+import re
+from typing import NamedTuple
 
-from stdnum import bitcoin
+from agent import coin_address
 
-# BIP-350: the checksum of witness versions 1 and up (taproot), which python-stdnum takes for a wrong bech32.
-_BECH32M = 0x2BC830A3
-_BECH32_ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-_HRP_EXPANDED = [3, 3, 0, 2, 3]  # "bc"
-
-
-@lru_cache(maxsize=4096)  # a farm has few users and many readings; the checksum costs more than the look-up
-def payout_address(user: str) -> str | None:
-    """The bitcoin address in a pool user (`ADDRESS` or `ADDRESS.worker`), or None for an account name."""
-    candidate = user.split(".", 1)[0].strip()
-    return candidate if is_valid(candidate) else None
+_TOKEN = re.compile(rf"(?:(?:{'|'.join(coin_address.PREFIXES)}):)?[0-9a-z]+", re.IGNORECASE)
+# What pools let a miner write before an address and what the table of coins knows of it.
+_SYMBOLS = frozenset({"BTC", "BCH", "LTC", "DOGE", "DASH", "ZEC", "KAS", "ETC", "ETH"})
+_MODES = frozenset({"SOLO", "PPLNS", "PPS", "FPPS"})  # how is paid, not what
 
 
-def is_valid(address: str) -> bool:
-    """True when an address of bitcoin's main network has a good checksum."""
-    lowered = address.lower()
-    if not lowered.startswith("bc1"):
-        return bool(bitcoin.is_valid(address))
-    if address not in (lowered, address.upper()):
-        return False  # BIP-173: never both cases in one
-    if lowered.startswith("bc1q"):
-        return bool(bitcoin.is_valid(lowered))
-    values = [_BECH32_ALPHABET.find(letter) for letter in lowered[3:]]
-    fits = -1 not in values and 11 <= len(address) <= 90
-    return fits and int(bitcoin.bech32_checksum(_HRP_EXPANDED + values)) == _BECH32M
+class Payee(NamedTuple):
+    """`account`: the address or the account's name; `coins`: all that the address may belong to."""
+
+    account: str
+    worker: str
+    address: str | None = None
+    coins: tuple[str, ...] = ()
+
+
+def payee(user: str) -> Payee:
+    """Who is paid by this pool user. A coin that nobody here knows leaves `coins` empty."""
+    text = user.strip()
+    named, colon, rest = text.partition(":")
+    for coin, body in (("", text), *([(named.upper(), rest)] if colon else [])):
+        token = _TOKEN.match(body)
+        if token and (found := coin_address.coins(token[0])):
+            if coin in _SYMBOLS:
+                if coin not in found:
+                    break  # an address, but not of the coin that it is said to be
+                found = (coin,)
+            elif coin and coin not in _MODES:
+                found = ()
+            return Payee(token[0], body[token.end() :].lstrip("."), token[0], found)
+    account, _, worker = text.partition(".")
+    return Payee(account, worker)

@@ -6,10 +6,11 @@ Hosts are compared whole and exactly: `pool.example.evil.net` is not `pool.examp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from agent.payout import payee
 from agent.wire import Event, Inventory, PoolUse
 
 
@@ -58,7 +59,7 @@ class PoolWatch:
         self._pools[device] = now
         events = []
         if before is not None and _settings(before) != _settings(now):
-            events.append(Event(at_us, "pool_changed", device, {"old": _text(before), "new": _text(now)}))
+            events.append(Event(at_us, "pool_changed", device, _change(before, now)))
         elif before is not None and _active(before) != _active(now):
             detail = {"old": _text(_active(before)), "new": _text(_active(now))}
             events.append(Event(at_us, "pool_switched", device, detail))
@@ -81,6 +82,24 @@ class PoolWatch:
 
 def _settings(pools: Sequence[PoolUse]) -> list[tuple[str, str]]:
     return [(pool.url, pool.user) for pool in pools if not pool.fee]
+
+
+def _change(before: Sequence[PoolUse], now: Sequence[PoolUse]) -> dict[str, str]:
+    """The old and the new, what of it changed, and the payout addresses where they did."""
+    before, now = ([pool for pool in pools if not pool.fee] for pools in (before, now))
+    detail = {"old": _text(before), "new": _text(now)}
+    parts: dict[str, Callable[[PoolUse], str]] = {
+        "pool": lambda pool: pool.url,
+        "account": lambda pool: payee(pool.user).account,
+        "worker": lambda pool: payee(pool.user).worker,
+        "address": lambda pool: pool.address or "",
+    }
+    sides = {name: [sorted(map(part, pools)) for pools in (before, now)] for name, part in parts.items()}
+    changed = [name for name, (old, new) in sides.items() if old != new]
+    if "address" in changed:
+        old, new = (", ".join(sorted(set(filter(None, side)))) for side in sides["address"])
+        detail |= {"old_address": old or "none", "new_address": new or "none"}
+    return detail | {"changed": ",".join(changed) or "order"}
 
 
 def _active(pools: Sequence[PoolUse]) -> list[PoolUse]:

@@ -6,12 +6,13 @@ A value that was not read is None and has its reason in `Reading.unknown`; it is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
-from agent.payout import payout_address
+from agent.payout import Payee, payee
 
 
 class PowerOrigin(StrEnum):
@@ -41,8 +42,10 @@ class FailureKind(StrEnum):
     """Why one poll gave no reading."""
 
     UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    AUTH = "auth"
+    TIMEOUT = "timeout"  # it hangs: connected, and no whole answer
+    AUTH = "auth"  # the password that we sent
+    LOCKED = "locked"  # the API is closed to us, no password was asked for or none would do
+    REBOOTING = "rebooting"
     PROTOCOL = "protocol"
     UNSUPPORTED = "unsupported"
 
@@ -59,6 +62,10 @@ class Unreachable(DeviceError):
     kind = FailureKind.UNREACHABLE
 
 
+class Refused(Unreachable):
+    """The host is there and refuses: nothing listens at this port."""
+
+
 class DeviceTimeout(DeviceError):
     """Connected, but no whole answer within the deadline."""
 
@@ -66,9 +73,21 @@ class DeviceTimeout(DeviceError):
 
 
 class AuthError(DeviceError):
-    """The device refused the credentials or the command."""
+    """The device refused the credentials."""
 
     kind = FailureKind.AUTH
+
+
+class Locked(AuthError):
+    """The device answers, but its API is closed to us: switched off, or refused before any password."""
+
+    kind = FailureKind.LOCKED
+
+
+class Rebooting(DeviceError):
+    """Its controller answers and its mining program does not, or not yet."""
+
+    kind = FailureKind.REBOOTING
 
 
 class ProtocolError(DeviceError):
@@ -86,7 +105,8 @@ class Unsupported(DeviceError):
 class Pool(msgspec.Struct, frozen=True):
     """One configured pool as the device reports it; `active`: work comes from it now.
 
-    `fee`: the firmware's developer is paid there.
+    `fee`: the firmware's developer is paid there. The difficulties are sums over shares, told like
+    `last_share_age_s` (seconds before the reply) at full depth alone.
     """
 
     url: str
@@ -97,11 +117,15 @@ class Pool(msgspec.Struct, frozen=True):
     rejected: int | None = None
     stale: int | None = None
     fee: bool | None = None
+    difficulty_accepted: float | None = None
+    difficulty_rejected: float | None = None
+    difficulty_stale: float | None = None
+    last_share_age_s: int | None = None
 
     @property
-    def payout_address(self) -> str | None:
-        """The valid bitcoin address in the user string (`address` or `address.worker`), or None."""
-        return payout_address(self.user)
+    def payee(self) -> Payee:
+        """Whom the user string pays: an address of some coin, or an account at the pool."""
+        return payee(self.user)
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -131,6 +155,32 @@ class Reading(msgspec.Struct, frozen=True):
     boards_hashing: int | None = None
     chips: int | None = None
     unknown: Mapping[str, str] = {}
+
+
+class Shares(NamedTuple):
+    """Shares since the device started, over the pools that pay the farm; None where no pool tells."""
+
+    accepted: int | None
+    rejected: int | None
+    stale: int | None
+
+
+NO_SHARES = Shares(None, None, None)
+
+
+def shares(pools: Sequence[Pool]) -> Shares:
+    """The sums over the pools, those of the firmware's developer left out."""
+    accepted = rejected = stale = None
+    for pool in pools:
+        if pool.fee:
+            continue
+        if pool.accepted is not None:
+            accepted = (accepted or 0) + pool.accepted
+        if pool.rejected is not None:
+            rejected = (rejected or 0) + pool.rejected
+        if pool.stale is not None:
+            stale = (stale or 0) + pool.stale
+    return Shares(accepted, rejected, stale)
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from stdnum import bitcoin
-
+from agent.coin_address import coins
+from agent.payout import payee
 from agent.standin import (
     ACCOUNT,
     DROPPED,
@@ -89,7 +89,8 @@ _CISCO = re.compile(r"(?<![0-9a-fA-F.])(?:[0-9a-fA-F]{4}\.){2}[0-9a-fA-F]{4}(?![
 _EUI64 = re.compile(r"(?<![0-9a-f:])(?:[0-9a-f]{0,4}:){2,6}[0-9a-f]{0,2}ff:fe[0-9a-f]{2}:[0-9a-f]{1,4}", re.I)
 _ADDRESS = re.compile(
     r"(?<![0-9A-Za-z])(?:(?i:bc|tb|ltc)1[0-9a-z]{11,87}|(?i:BC|TB|LTC)1[0-9A-Z]{11,87}|0x[0-9a-fA-F]{40}"
-    r"|[132mnLMD][1-9A-HJ-NP-Za-km-z]{25,39})(?![0-9A-Za-z])"
+    r"|[132mnLMDAX79t][1-9A-HJ-NP-Za-km-z]{25,39}|(?i:bitcoincash:|kaspa:)?[qpQP][0-9A-Za-z]{41,70})"
+    r"(?![0-9A-Za-z])"
 )
 _EMAIL = re.compile(r"[A-Za-z0-9][\w.+-]*@[A-Za-z0-9][\w-]*(?:\.[\w-]+)+")
 _USERINFO = re.compile(r"(:(?:\\?/){2})[^/\s\"'\\<>]{1,200}@")
@@ -231,8 +232,10 @@ def _leaves(key: str, value: object) -> Iterator[tuple[str, str]]:
 
 def _pays(text: str) -> bool:
     """Whether a word of an address's letters is one: by its checksum, its prefix, or its mix of letters."""
-    if text[0] in "13":
-        return bitcoin.is_valid(text)
+    if ":" in text:
+        return True
+    if text[0] in "13AX79tqpQP":
+        return bool(coins(text))
     prefixed = text[:2].lower() in ("bc", "tb", "lt", "0x")
     return prefixed or (text != text.lower() and text != text.upper())
 
@@ -253,9 +256,9 @@ def _note(found: Found, kind: Kind, value: str) -> None:
             found[kind][value] = None
     elif kind is Kind.USER and len(value) >= MIN_ANYWHERE:
         found[kind][value] = None
-        account = value.split(".", 1)[0]
+        account, _, address, _ = payee(value)
         if account != value and account.lower() not in _NOBODY and len(account) >= MIN_ANYWHERE:
-            known = Kind.ADDRESS if bitcoin.is_valid(account) else Kind.ACCOUNT
+            known = Kind.ADDRESS if address else Kind.ACCOUNT
             found[known][account] = None
     elif len(value) >= (MIN_INSIDE if kind is Kind.SECRET else MIN_ANYWHERE):
         found[kind][value] = None

@@ -11,7 +11,7 @@ import urllib.parse
 from dataclasses import dataclass
 from enum import Enum
 
-from stdnum import bitcoin
+from agent.payout import payee
 
 TEST_ADDRESS = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"  # published in BIP 173: nobody's
 ACCOUNT = "farmuser"
@@ -138,7 +138,7 @@ class Book:
         if kind in (Kind.ACCOUNT, Kind.SECRET):
             return ACCOUNT if kind is Kind.ACCOUNT else DROPPED
         if kind is Kind.USER:
-            paid = bitcoin.is_valid(original.split(".", 1)[0])
+            paid = payee(original).address
             return f"{TEST_ADDRESS if paid else ACCOUNT}.worker{len(self.fakes(kind)) + 1}"
         taken = self._taken | {canonical(rule.original) for rule in self._rules.values()}
         attempt = 0

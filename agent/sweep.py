@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from agent import wire
@@ -14,7 +14,9 @@ from agent.identity import Roster
 from agent.miners import hardware
 from agent.pools import PoolWatch
 from agent.power import NO_RULES, PowerRules
-from agent.readings import DeviceError, DeviceTimeout, Failure, FailureKind, Reading
+from agent.readings import DeviceError, DeviceTimeout, Failure, FailureKind, Locked, Reading, shares
+from agent.schedule import is_due, phases
+from agent.states import StateWatch
 from agent.wire import Event, FailedPoll, Inventory, Record, Sweep
 
 # Identity, firmware and pools change rarely: read in full once in this time, and after every doubt.
@@ -24,6 +26,9 @@ FULL_EVERY_US = 30 * 60 * 1_000_000
 COSTLY_S = 1.0
 PATIENCE = 2
 LONGEST_PAUSE_S = 300.0
+# No device takes as long to boot; from then on its API is closed, for whatever cause.
+LONGEST_BOOT_S = 900.0
+EARLY_S = 0.02  # a poll may begin so much before its moment: a timer each would cost as much as a part of it
 LOOK_S = 0.1  # how late a poll may be ended: a hundredth of its deadline
 
 _ORIGINS = {origin: number for number, origin in enumerate(wire.ORIGINS)}
@@ -45,8 +50,13 @@ class Target:
     observed_us: int = 0
     pools: tuple[tuple[str, str], ...] = ()
     hung: int = 0  # costly failures in a row
+    rebooting_s: float | None = None  # monotonic; since when every poll has found it so
     retry_s: float = 0.0  # monotonic; until then it is not asked
     last: Failure | None = None
+    phases: tuple[float, float] = field(init=False, repr=False)  # in a sweep, and of its full polls
+
+    def __post_init__(self) -> None:
+        self.phases = phases(self.address)
 
     def changed(self, reading: Reading) -> bool:
         """True if the device may be another than before, or pays somewhere else: it wants a full reading."""
@@ -68,6 +78,7 @@ class Outcome:
     address: str
     result: Reading | Failure
     full: bool = True
+    took_s: float = 0.0  # 0: not asked
 
 
 def _pools(reading: Reading) -> tuple[tuple[str, str], ...]:
@@ -81,10 +92,15 @@ async def sweep(
     *,
     concurrency: int,
     deadline_s: float,
+    spread_s: float = 0.0,
     done: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Poll every target once, `concurrency` at a time, each within `deadline_s`; never raises for one."""
-    queue = iter(targets)
+    """Poll every target once, `concurrency` at a time, each within `deadline_s`; never raises for one.
+
+    The polls begin over `spread_s`, each device always at the same moment of it.
+    """
+    queue = iter(sorted(targets, key=_place) if spread_s else targets)
+    began_s = time.monotonic()
     outcomes: list[Outcome] = []
     deadlines: list[Deadline] = []
 
@@ -92,6 +108,9 @@ async def sweep(
         deadline = Deadline(deadline_s)
         deadlines.append(deadline)
         for target in queue:
+            early_s = spread_s and began_s + target.phases[0] * spread_s - time.monotonic()
+            if early_s > EARLY_S:
+                await asyncio.sleep(early_s)
             outcome = await poll_one(target, poll, now_us, deadline)
             outcomes.append(outcome)
             if done is not None:
@@ -105,6 +124,10 @@ async def sweep(
     finally:
         watcher.cancel()
     return outcomes
+
+
+def _place(target: Target) -> float:
+    return target.phases[0]
 
 
 class Deadline:
@@ -157,19 +180,19 @@ async def poll_one(target: Target, poll: Poll, now_us: Callable[[], int], deadli
         reading, full = await deadline.hold(_read(target, poll, now_us))
     except DeviceError as error:
         return _failed(target, now_us(), error, began_s)
-    target.hung, target.last = 0, None
+    target.hung, target.last, target.rebooting_s = 0, None, None
     target.pools = _pools(reading) or target.pools
     target.family = reading.family
     target.uptime_s = reading.uptime_s
     target.observed_us = reading.observed_us
     if full:
         target.full_us = reading.observed_us
-    return Outcome(target.address, reading, full)
+    return Outcome(target.address, reading, full, time.monotonic() - began_s)
 
 
 async def _read(target: Target, poll: Poll, now_us: Callable[[], int]) -> tuple[Reading, bool]:
     """The reading, and whether it is a full one."""
-    if target.full_us is None or now_us() - target.full_us >= FULL_EVERY_US:
+    if is_due(target.full_us, now_us(), FULL_EVERY_US, target.phases[1]):
         return await poll(target.address, target.family, True), True
     reading = await poll(target.address, target.family, False)
     if target.changed(reading):
@@ -180,13 +203,20 @@ async def _read(target: Target, poll: Poll, now_us: Callable[[], int]) -> tuple[
 def _failed(target: Target, observed_us: int, error: DeviceError, began_s: float) -> Outcome:
     now_s = time.monotonic()
     target.full_us = None
+    if error.kind is not FailureKind.REBOOTING:
+        target.rebooting_s = None
+    elif target.rebooting_s is None:
+        target.rebooting_s = now_s
+    elif (passed_s := now_s - target.rebooting_s) > LONGEST_BOOT_S:
+        cause = "its API is switched off or its mining program does not come up"
+        error = Locked(f"{error}; for {passed_s / 60:.0f} minutes: {cause}")
     target.last = Failure(observed_us, error.kind, str(error))
     if error.kind in (FailureKind.PROTOCOL, FailureKind.UNSUPPORTED):
         target.family = None  # another firmware may run there now
     target.hung = target.hung + 1 if now_s - began_s >= COSTLY_S else 0
     if target.hung > PATIENCE:
         target.retry_s = now_s + min(30.0 * 2 ** (target.hung - PATIENCE - 1), LONGEST_PAUSE_S)
-    return Outcome(target.address, target.last)
+    return Outcome(target.address, target.last, took_s=now_s - began_s)
 
 
 def records(
@@ -196,6 +226,7 @@ def records(
     roster: Roster,
     power: PowerRules = NO_RULES,
     pools: PoolWatch | None = None,
+    states: StateWatch | None = None,
 ) -> tuple[list[Record], Sweep]:
     """The records that a sweep's outcomes make, changes first and the sweep last; and the sweep."""
     told = list(outcomes)
@@ -212,6 +243,8 @@ def records(
         if isinstance(result, Failure):
             device = roster.at.get(outcome.address, b"")
             delay_ms = (result.observed_us - started_us) // 1000
+            if states is not None and device:
+                changes += states.take(device, result.observed_us, result.kind, result.detail)
             failures.append(FailedPoll(device, outcome.address, delay_ms, result.kind, result.detail))
             continue
         if outcome.full:
@@ -223,6 +256,8 @@ def records(
             text = "not told apart from the device that was here; read in full next time"
             failures.append(FailedPoll(b"", outcome.address, 0, FailureKind.PROTOCOL, text))
             continue
+        if states is not None:
+            changes += states.take(device, result.observed_us, result.state)
         readings.append(
             (device, power.settle(result, roster.get(device)) if power is not NO_RULES else result)
         )
@@ -241,7 +276,7 @@ def columns(
 ) -> Sweep:
     """Readings as the wire's columns."""
     rows = [reading for _, reading in readings]
-    shares = [_shares(reading) for reading in rows]
+    counts = [shares(reading.pools) for reading in rows]
     cells: dict[str, Sequence[float | int | None]] = {
         "delay_ms": [(r.observed_us - started_us) // 1000 for r in rows],
         "hashrate_mhs": [r.hashrate_hs for r in rows],
@@ -251,8 +286,8 @@ def columns(
         "uptime_s": [r.uptime_s for r in rows],
         "chip_temp_dc": [max(r.chip_temps_c, default=None) for r in rows],
         "fan_rpm": [min(r.fans_rpm, default=None) for r in rows],
-        "accepted": [accepted for accepted, _ in shares],
-        "rejected": [rejected for _, rejected in shares],
+        "accepted": [count.accepted for count in counts],
+        "rejected": [count.rejected for count in counts],
     }
     return Sweep(
         started_us=started_us,
@@ -261,9 +296,3 @@ def columns(
         columns={name: wire.column(name, cells[name]) for name in wire.COLUMNS},
         failures=failures,
     )
-
-
-def _shares(reading: Reading) -> tuple[int | None, int | None]:
-    accepted = [pool.accepted for pool in reading.pools if pool.accepted is not None]
-    rejected = [pool.rejected for pool in reading.pools if pool.rejected is not None]
-    return sum(accepted) if accepted else None, sum(rejected) if rejected else None

@@ -125,7 +125,16 @@ def _shares(devices: Sequence[Device]) -> tuple[Device, ...]:
 
 
 # The worst first; a failed poll is 0, and what nobody knows stands with those that are about to mine.
-_SEVERITY = {"fault": 1, "overheat": 1, "idle": 2, "starting": 3, "sleeping": 3, "unknown": 3, "mining": 4}
+_SEVERITY = {
+    "fault": 1,
+    "overheat": 1,
+    "idle": 2,
+    "starting": 3,
+    "rebooting": 3,
+    "sleeping": 3,
+    "unknown": 3,
+    "mining": 4,
+}
 
 
 def rows(devices: Sequence[Device], sort: str, reverse: bool = False, wanted: str = "") -> list[Device]:
@@ -147,7 +156,7 @@ def _numbers(address: str) -> tuple[int, ...]:
 
 def _worst(device: Device) -> Any:
     failed = device.result not in ("", "reading")
-    severity = 0 if failed else _SEVERITY.get(device.state, 3)
+    severity = 0 if failed and device.result != "rebooting" else _SEVERITY.get(device.state, 3)
     if severity == 4 and device.hashrate_hs == 0:
         severity = 2
     share = device.share if device.share is not None else (-1.0 if failed or device.hashrate_hs == 0 else 1.0)

@@ -88,13 +88,18 @@ class Sweep(msgspec.Struct, frozen=True, tag="sweep"):
 
 
 class PoolUse(msgspec.Struct, frozen=True, array_like=True):
-    """A configured pool of a device; `address` is the payout address found valid in `user`, or None."""
+    """A configured pool of a device; `address` is the payout address found valid in `user`, or None.
+
+    `coins`: all coins that the address may belong to.
+    """
 
     url: str
     user: str
     active: bool | None
     address: str | None
     fee: bool | None = None  # the firmware's developer is paid there
+    priority: int | None = None
+    coins: list[str] = []
 
 
 class Inventory(msgspec.Struct, frozen=True, tag="inventory"):

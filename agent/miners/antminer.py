@@ -147,10 +147,11 @@ def parse(
     elif watts is None and "stats" in got:
         unknown["power_w"] = "this firmware reports no power"
     values["uptime_s"] = fields.uptime(fields.first(row, "Elapsed", "elapsed"))
-    values["pools"], pools_reason = fields.pools(got.get("pools"))
+    values["pools"], pools_reason = fields.pools(got.get("pools"), full=full)
     if pools_reason and "pools" in got:
         unknown["pools"] = pools_reason
-    values["state"] = _state(got, values["hashrate_hs"], values["hashrate_window"])
+    state = _state(got, values["hashrate_hs"], values["hashrate_window"])
+    values["state"] = fields.warming(state, values["uptime_s"])
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "no rate of this moment and no mode was read"
     values |= _sensors(row)

@@ -67,7 +67,7 @@ def parse(
     values["state"] = _state(unit, values["hashrate_hs"], values["hashrate_window"])
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "no rate of this moment and no mode was read"
-    values["pools"], pools_reason = fields.pools(got.get("pools"))
+    values["pools"], pools_reason = fields.pools(got.get("pools"), full=full)
     if pools_reason and "pools" in got:
         unknown["pools"] = pools_reason
     boards = [fields.number(word) or 0 for word in unit.get("MGHS", "").split()]

@@ -96,7 +96,9 @@ def parse(
     values["state"] = _state(details.get("status"), values["hashrate_hs"])
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "no rate of this moment and no status was read"
-    values["pools"], pools_reason = fields.pools(got.get("pools") or braiins_web.as_cgminer(got))
+    values["pools"], pools_reason = fields.pools(
+        got.get("pools") or braiins_web.as_cgminer(got, observed_us // 1_000_000), full=full
+    )
     if pools_reason and {"pools", "rest_pools", "gql_pools"} & got.keys():
         unknown["pools"] = pools_reason
     values |= _hardware(got)

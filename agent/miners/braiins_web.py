@@ -114,8 +114,11 @@ def _left_s(budget: Budget) -> float:
     return max(budget.left_s(), 0.1)
 
 
-def as_cgminer(got: Mapping[str, Json]) -> Json | None:
-    """The pools of either interface in the words of the cgminer API, so that one reader serves all."""
+def as_cgminer(got: Mapping[str, Json], when_s: int) -> Json | None:
+    """The pools of either interface in the words of the cgminer API, so that one reader serves all.
+
+    `when_s`: our own time, for these replies carry none of the device's.
+    """
     info = fields.part(fields.part(got.get("gql_pools"), "bosminer"), "info")
     groups = fields.rows(got.get("rest_pools"), "items") or fields.rows(info, "poolGroups")
     if "rest_pools" not in got and "gql_pools" not in got:
@@ -133,6 +136,7 @@ def as_cgminer(got: Mapping[str, Json]) -> Json | None:
                 "Accepted": fields.first(counters, "accepted_shares", "acceptedSolutions"),
                 "Rejected": fields.first(counters, "rejected_shares", "rejectedSolutions"),
                 "Stale": counters.get("stale_shares"),
+                "Last Share Time": fields.part(counters, "last_share_time").get("seconds"),
             }
         )
-    return {"POOLS": listed}
+    return {"When": when_s, "POOLS": listed}

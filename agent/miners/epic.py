@@ -161,5 +161,6 @@ def _pools(page: Json, session: Json) -> tuple[Pool, ...]:
         active = connected if current == place else (False if current is not None else None)
         counters = session if len(listed) == 1 else {}  # they are the session's, over all pools it used
         accepted, rejected = fields.whole(counters.get("Accepted")), fields.whole(counters.get("Rejected"))
-        found.append(Pool(url, user, active, place, accepted, rejected))
+        age_s = fields.whole(counters.get("Last Accepted Share Timer")) if accepted else None
+        found.append(Pool(url, user, active, place, accepted, rejected, last_share_age_s=age_s))
     return tuple(found)

@@ -41,8 +41,11 @@ MAX_TEMPERATURE_C = 200  # solder melts before
 MAX_TEXT = 256  # the longest pool user seen has 90 characters
 MAX_ROWS = 64  # pools, boards and the like; no device has a quarter of it
 EXACT = 1 << 53  # a count beyond it is read as the float that it mostly was on the way
+STARTING_S = 300  # boards are up and tuned within five minutes: until then no rate is no idleness
 MAX_UPTIME_S = 10 * 365 * 86_400  # a counter beyond ten years is a clock, not an uptime
+EARLIEST_S = 1_230_768_000  # 2009: before bitcoin's first block nobody found a share
 FEE_POOL = "devfee"  # what VNish puts in the place of the address
+_AGO = re.compile(r"(\d{1,6}):(\d\d):(\d\d)")
 _MAKERS = {"antminer": "Bitmain", "whatsminer": "MicroBT", "braiins": "Braiins", "blockminer": "ePIC"}
 
 
@@ -138,6 +141,12 @@ def uptime(value: object) -> int | None:
     return int(found) if found is not None and 0 <= found <= MAX_UPTIME_S else None
 
 
+def warming(state: State, uptime_s: int | None) -> State:
+    """The state; where it was concluded from a rate of zero, that says nothing in the first minutes."""
+    fresh = state is State.IDLE and uptime_s is not None and uptime_s < STARTING_S
+    return State.STARTING if fresh else state
+
+
 def temperatures(values: Iterable[object]) -> tuple[float, ...]:
     """The readings that a working sensor can give (0 stands for a sensor that is not there)."""
     read = [number(value) for value in values]
@@ -169,11 +178,15 @@ def first(row: Mapping[str, Any], *keys: str) -> Any:
     return next((row[key] for key in keys if key in row), None)
 
 
-def pools(reply: Json | None) -> tuple[tuple[Pool, ...], str | None]:
-    """The configured pools of a cgminer `pools` reply, and why some or all could not be read."""
+def pools(reply: Json | None, *, full: bool = True) -> tuple[tuple[Pool, ...], str | None]:
+    """The configured pools of a cgminer `pools` reply, and why some or all could not be read.
+
+    With `full` also the difficulties of their shares and how long ago the last one was.
+    """
     if reply is None:
         return (), "not in the replies"
     found, broken = [], 0
+    when_s = _when_s(reply) if full else None
     for raw in rows(reply, "POOLS"):
         row = dict(zip(_plain(tuple(raw)), raw.values(), strict=True))
         url, user = text(row.get("url")), line(row.get("user"))
@@ -191,14 +204,46 @@ def pools(reply: Json | None) -> tuple[tuple[Pool, ...], str | None]:
                 user=intern(user),
                 active=active,
                 priority=whole(first(row, "priority", "pool", "index")),
-                accepted=whole(row.get("accepted")),
+                accepted=(accepted := whole(row.get("accepted"))),
                 rejected=whole(row.get("rejected")),
                 stale=whole(row.get("stale")),
                 fee=True if url.lower() == FEE_POOL else None,
+                difficulty_accepted=difficulty(row.get("difficulty accepted")) if full else None,
+                difficulty_rejected=difficulty(row.get("difficulty rejected")) if full else None,
+                difficulty_stale=difficulty(row.get("difficulty stale")) if full else None,
+                last_share_age_s=share_age(row.get("last share time"), when_s)
+                if full and accepted  # without a share some write "0:00:00"
+                else None,
             )
         )
     reason = f"{broken} of the pools cannot be read" if broken else None
     return tuple(found), reason or (None if found else "the device lists no pool")
+
+
+def difficulty(value: object) -> float | None:
+    """A sum of share difficulties."""
+    found = number(value)
+    return found if found is not None and found >= 0 else None
+
+
+def share_age(value: object, when_s: float | None) -> int | None:
+    """Seconds since the last share: "0:00:03" says it, an instant is compared with the reply's own.
+
+    Both instants are the device's: its clock may be wrong, their difference is right. Zero is no share yet.
+    """
+    if isinstance(value, str) and (ago := _AGO.fullmatch(value.strip())):
+        hours, minutes, seconds = map(int, ago.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    at_s = number(value)
+    if at_s is None or when_s is None or not EARLIEST_S < at_s <= when_s:
+        return None
+    return int(when_s - at_s)
+
+
+def _when_s(reply: Json) -> float | None:
+    """The instant of a reply by the device's clock, in seconds since 1970."""
+    status = next(iter(rows(reply, "STATUS")), reply)
+    return number(first(status, "When", "when"))
 
 
 @lru_cache(maxsize=128)  # firmwares have a dozen such rows between them

@@ -63,10 +63,10 @@ def parse(
     if values.get("power_w") is None and "power" in got:
         unknown.setdefault("power_w", "the power answer holds no watts that a running device can draw")
     values["uptime_s"] = fields.uptime(row.get("Elapsed"))
-    values["state"] = _state(config, values["hashrate_hs"])
+    values["state"] = fields.warming(_state(config, values["hashrate_hs"]), values["uptime_s"])
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "no rate of this moment and no mode was read"
-    values["pools"], pools_reason = fields.pools(got.get("pools"))
+    values["pools"], pools_reason = fields.pools(got.get("pools"), full=full)
     if pools_reason and "pools" in got:
         unknown["pools"] = pools_reason
     values |= _hardware(got)

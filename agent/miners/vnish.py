@@ -133,11 +133,11 @@ def parse(
     if values["state"] is State.UNKNOWN:
         unknown["state"] = f"the state is {told!r} and no rate of this moment was read"
     if miner:
-        values["pools"] = _pools(miner)
+        values["pools"] = _pools(miner, full=full)
         if not values["pools"]:
             unknown["pools"] = "the summary lists no pool that can be read"
     else:
-        values["pools"], reason = fields.pools(got.get("pools"))
+        values["pools"], reason = fields.pools(got.get("pools"), full=full)
         if reason and "pools" in got:
             unknown["pools"] = reason
     values |= _hardware(miner, board)
@@ -203,7 +203,7 @@ def _state(told: str | None, hashrate_hs: float | None) -> State:
     return State.MINING if hashrate_hs else State.UNKNOWN
 
 
-def _pools(miner: Json) -> tuple[Pool, ...]:
+def _pools(miner: Json, *, full: bool) -> tuple[Pool, ...]:
     """The pools of the summary: `active` has the work, `working` only answers."""
     found = []
     for place, row in enumerate(fields.rows(miner, "pools")):
@@ -214,7 +214,12 @@ def _pools(miner: Json) -> tuple[Pool, ...]:
         accepted, rejected, stale = (fields.whole(row.get(key)) for key in ("accepted", "rejected", "stale"))
         fee = row.get("pool_type") == "DevFee" or url.lower() == fields.FEE_POOL
         active = told == "active" if told else None
-        found.append(Pool(url, user, active, place, accepted, rejected, stale, fee or None))
+        only_full = (
+            (fields.difficulty(row.get("diffa")), None, None, fields.share_age(row.get("ls_time"), None))
+            if full
+            else ()
+        )
+        found.append(Pool(url, user, active, place, accepted, rejected, stale, fee or None, *only_full))
     return tuple(found)
 
 

@@ -89,10 +89,10 @@ def parse(
     elif watts is None and row:
         unknown["power_w"] = "this firmware reports no power"
     values["uptime_s"] = fields.uptime(row.get("Elapsed"))
-    values["state"] = _state(row, status, values["hashrate_hs"])
+    values["state"] = fields.warming(_state(row, status, values["hashrate_hs"]), values["uptime_s"])
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "no rate of this moment and no mode was read"
-    values["pools"], pools_reason = fields.pools(got.get("pools"))
+    values["pools"], pools_reason = fields.pools(got.get("pools"), full=full)
     if pools_reason and "pools" in got:
         unknown["pools"] = pools_reason
     chips = [fields.whole(board.get("Effective Chips")) or 0 for board in boards]

@@ -68,7 +68,8 @@ def parse(
     if watts is None and row:
         unknown["power_w"] = "the summary holds no watts that a running device can draw"
     values["uptime_s"] = fields.uptime(row.get("elapsed"))
-    values["state"] = _state(miner, values["hashrate_hs"], values["hashrate_window"])
+    state = _state(miner, values["hashrate_hs"], values["hashrate_window"])
+    values["state"] = fields.warming(state, values["uptime_s"])
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "no rate of this moment and no mode was read"
     values["pools"], pools_reason = fields.pools(_as_cgminer(got.get("pools")))
@@ -130,4 +131,7 @@ def _as_cgminer(reply: Json | None) -> Json | None:
         return None
     renamed = {"account": "User", "stratum-active": "Stratum Active", "pool-priority": "Priority"}
     listed = fields.rows(fields.part(reply, "msg"), "pools")
-    return {"POOLS": [{renamed.get(key, key): value for key, value in row.items()} for row in listed]}
+    return {
+        "when": reply.get("when"),
+        "POOLS": [{renamed.get(key, key): value for key, value in row.items()} for row in listed],
+    }

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from agent.readings import AuthError, DeviceError, DeviceTimeout, ProtocolError, Unsupported
+from agent.readings import AuthError, DeviceError, DeviceTimeout, Locked, ProtocolError, Unsupported
 from agent.transports import fast, lenient
 from agent.transports.exchange import Exchange
 from agent.transports.network import Network
@@ -21,6 +21,8 @@ MAX_EARLY_PARSES = 16
 MAX_QUOTE = 120  # of a device's own words in an error of ours
 
 ACCESS_DENIED = 45
+TOKEN_REFUSED = (135, 136, 137)  # WhatsMiner: wrong, used up, not decodable
+_CLOSED = ("access denied", "api disabled", "permission denied")
 INVALID_COMMAND = 14
 
 
@@ -117,14 +119,16 @@ def status(reply: Json) -> Json:
 
 
 def checked(reply: Json) -> Json:
-    """The reply itself, if the device did not refuse; else AuthError, Unsupported or ProtocolError."""
+    """The reply itself, if the device did not refuse; else a DeviceError of the kind of its refusal."""
     part = status(reply)
     if part.get("STATUS") not in ("E", "F"):
         return reply
     code, said = part.get("Code"), ascii(part.get("Msg", ""))[:MAX_QUOTE]
     lowered = said.lower()
-    if code == ACCESS_DENIED or "access denied" in lowered or "api disabled" in lowered:
+    if code in TOKEN_REFUSED:
         raise AuthError(f"refused: {said} (code {ascii(code)[:8]})")
+    if code == ACCESS_DENIED or any(words in lowered for words in _CLOSED):
+        raise Locked(f"refused: {said} (code {ascii(code)[:8]})")
     if code == INVALID_COMMAND or "invalid" in lowered:
         raise Unsupported(f"refused: {said} (code {ascii(code)[:8]})")
     raise ProtocolError(f"error reply: {said} (code {ascii(code)[:8]})")

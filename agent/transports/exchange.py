@@ -14,7 +14,7 @@ import socket
 from abc import ABC, abstractmethod
 from typing import Any
 
-from agent.readings import DeviceError, ProtocolError, Unreachable
+from agent.readings import DeviceError, ProtocolError, Refused, Unreachable
 from agent.transports import poller
 from agent.transports.network import Network
 
@@ -147,7 +147,8 @@ class Exchange(ABC):
         return sock
 
     def _unreachable(self, number: int | None) -> Unreachable:
-        return Unreachable(f"{self.port}/tcp: {os.strerror(number or 0)}")
+        kind = Refused if number == errno.ECONNREFUSED else Unreachable
+        return kind(f"{self.port}/tcp: {os.strerror(number or 0)}")
 
     def _send(self) -> None:
         """A request is some hundred bytes and the buffer of an idle connection is empty: it goes at once."""

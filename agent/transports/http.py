@@ -10,7 +10,16 @@ from typing import Any, Self
 
 import aiohttp
 
-from agent.readings import AuthError, DeviceTimeout, ProtocolError, Unreachable, Unsupported
+from agent.readings import (
+    AuthError,
+    DeviceTimeout,
+    Locked,
+    ProtocolError,
+    Rebooting,
+    Refused,
+    Unreachable,
+    Unsupported,
+)
 from agent.transports import cgminer, lenient
 from agent.transports.http_get import Kept, NotPlain
 from agent.transports.network import Network
@@ -30,6 +39,12 @@ class Asked:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     json: Any | None = None  # makes it a POST
     form: Mapping[str, str] | None = None  # makes it a POST; a redirect is the usual answer to it
+
+    @property
+    def knows_us(self) -> bool:
+        """True where it says who asks: a password, or what a login gave."""
+        login = self.form or (isinstance(self.json, dict) and {"password", "pw"} & self.json.keys())
+        return bool(self.digest or login or {"Authorization", "Cookie"} & self.headers.keys())
 
 
 class Web:
@@ -81,7 +96,7 @@ class Web:
                 self._not_plain.add(address)
                 limit_s = max(ends_s - time.monotonic(), 0.01)
             else:
-                _check_status(status, path)
+                _check_status(status, path, knows_us=False)
                 return cgminer.parse(body)
         body, _ = await self.send(address, path, Asked(digest=digest), deadline_s=limit_s)
         return cgminer.parse(body)
@@ -126,11 +141,12 @@ class Web:
                 middlewares=middlewares,
             ) as response:
                 if asked.form is None or response.status not in (302, 303):
-                    _check_status(response.status, path)
+                    _check_status(response.status, path, knows_us=asked.knows_us)
                 cookies = {name: cookie.value for name, cookie in response.cookies.items()}
                 return await self._body(response), cookies
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
-            raise Unreachable(f"{port}/tcp: {error}") from error
+            refused = isinstance(getattr(error, "os_error", None), ConnectionRefusedError)
+            raise (Refused if refused else Unreachable)(f"{port}/tcp: {error}") from error
         except TimeoutError as error:
             raise DeviceTimeout(f"{port}/tcp: no whole answer within {limit_s:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -146,9 +162,11 @@ class Web:
         return bytes(received)
 
 
-def _check_status(status: int, path: str) -> None:
+def _check_status(status: int, path: str, *, knows_us: bool) -> None:
     if status in (401, 403):
-        raise AuthError(f"{path}: HTTP {status}")
+        raise (AuthError if knows_us else Locked)(f"{path}: HTTP {status}")
+    if status in (502, 503):
+        raise Rebooting(f"{path}: HTTP {status}: the web server answers for a program that is not up")
     if status in (404, 405):
         raise Unsupported(f"{path}: HTTP {status}")
     if status != 200:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from agent.readings import AuthError, DeviceTimeout, ProtocolError, Unreachable, Unsupported
+from agent.readings import DeviceTimeout, Locked, ProtocolError, Refused, Unreachable, Unsupported
 from agent.transports import cgminer
 from agent.transports.network import Network
 
@@ -27,7 +27,8 @@ async def ask(
     except TimeoutError as error:
         raise Unreachable(f"{port}/tcp: no answer to the connection") from error
     except OSError as error:
-        raise Unreachable(f"{port}/tcp: {error.strerror or error}") from error
+        kind = Refused if isinstance(error, ConnectionRefusedError) else Unreachable
+        raise kind(f"{port}/tcp: {error.strerror or error}") from error
     try:
         async with asyncio.timeout_at(ends_s):
             writer.write(len(request).to_bytes(LENGTH_BYTES, "little") + request)
@@ -50,7 +51,7 @@ async def _receive(reader: asyncio.StreamReader, max_bytes: int) -> bytes:
 def _checked(reply: cgminer.Json) -> cgminer.Json:
     code, said = reply.get("code"), ascii(reply.get("msg", ""))[: cgminer.MAX_QUOTE]
     if code == PERMISSION_DENIED:
-        raise AuthError(f"refused: {said} (code {ascii(code)[:8]})")
+        raise Locked(f"refused: {said} (code {ascii(code)[:8]})")
     if code == INVALID_COMMAND:
         raise Unsupported(f"refused: {said} (code {ascii(code)[:8]})")
     if code != 0:

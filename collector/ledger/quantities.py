@@ -30,6 +30,9 @@ CAUSES = (
     "vanished", "replaced", "other",
 )  # fmt: skip
 
+# Kinds of failed polls that came later, told under what they were before.
+_KINDRED = {"locked": "auth", "rebooting": "restarted"}
+
 # By origin: measured energy, and the time that it covers.
 WH = 0
 COVERED_US = WH + len(ORIGIN_NAMES)
@@ -58,4 +61,5 @@ GAPS = slice(GAP_US, GAP_WH)
 
 def cause_number(kind: str) -> int:
     """The place of a cause, that of "other" for a kind that only a newer agent knows."""
+    kind = _KINDRED.get(kind, kind)
     return CAUSES.index(kind if kind in CAUSES else "other")

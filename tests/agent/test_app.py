@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from agent.app import SPOOL_FILE, author
 from agent.cli import agent
 from agent.clock import now_us
 from agent.simulator.farm import Farm
+from agent.simulator.faults import NO_FAULTS, Fault
 from agent.simulator.plan import plan
 from agent.simulator.serve import serve
 from agent.spool import Spool
@@ -33,12 +35,12 @@ LIMIT_S = 30.0
 
 
 @contextmanager
-def farm_up(ports: tuple[int, int]) -> Iterator[None]:
+def farm_up(ports: tuple[int, int], faults: Mapping[str, Fault] = NO_FAULTS) -> Iterator[None]:
     """The farm, listening, in a thread of its own."""
     ready, loop, stop = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
 
     async def live() -> None:
-        async with await serve(FARM, now_us, cgminer_port=ports[0], http_port=ports[1]):
+        async with await serve(FARM, now_us, cgminer_port=ports[0], http_port=ports[1], faults=faults):
             ready.set()
             await stop.wait()
 
@@ -166,3 +168,34 @@ def test_what_an_operator_types_against_a_living_farm(
     for path in capture.iterdir():
         text = path.read_text(encoding="utf-8").lower()
         assert device.mac not in text and (device.serial or "").lower() not in text, path.name
+
+
+def test_a_sweep_that_cannot_end_in_time_says_so_and_why(tmp_path: Path, ports: tuple[int, int]) -> None:
+    """Every device hangs from the second sweep on: the places are taken, and the event names by what."""
+    address = FARM.addresses("ru", now_us())[0]
+    path = configured(tmp_path, ports, f"{address}/32", "deadline_s = 2.5", "concurrency = 1", "spread = 0.0")
+    faults: dict[str, Fault] = {}
+    command = [sys.executable, "-m", "hashledger", "agent", "run", "--config", str(path)]
+    with farm_up(ports, faults):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            failed = 0
+            for line in process.stdout:
+                if "1 read" in line:
+                    faults[address] = Fault.SILENCE
+                failed += "1 failed" in line
+                if failed == 2:
+                    break
+            url = f"http://127.0.0.1:{config.load(path).exporter.port}/metrics"
+            with urllib.request.urlopen(url, timeout=5) as reply:
+                page = reply.read().decode()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(15) == 0
+    events = [r for packet in spooled(path) for r in packet.records if isinstance(r, wire.Event)]
+    overrun = next(event.detail for event in events if event.kind == "sweep_overrun")
+    assert int(overrun["left_out"]) >= 1 and overrun["failed"] == "1 timeout"
+    assert overrun["cause"].startswith(f"{address} alone took longer")
+    assert re.search(r"^hashledger_agent_sweeps_left_out_total [1-9]", page, re.MULTILINE)
+    assert [e.detail["new"] for e in events if e.kind == "state_changed"][:1] == ["timeout"]

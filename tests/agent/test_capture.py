@@ -260,7 +260,20 @@ def test_what_is_redacted_needs_no_redaction(mac: str, serial: str, account: str
     )
 
 
-@pytest.mark.parametrize("payout", [PAYOUT, "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq"])
+@pytest.mark.parametrize(
+    "payout",
+    [
+        PAYOUT,
+        "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
+        "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0",
+        "t1VmmGiyjVNeCjxDZzg7vZmd99WyzVby9yC",
+        "XpESxaUmonkq8RaLLp46Brx2K39ggQe226",
+        "bitcoincash:qr6m7j9njldwwzlg9v7v53unlr4jkmx6eylep8ekg2",
+        "qr6m7j9njldwwzlg9v7v53unlr4jkmx6eylep8ekg2",
+        "kaspa:qpauqsvk7yf9unexwmxsnmg547mhyga37csh0kj53q6xxgl24ydxjsgzthw5j",
+        "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+    ],
+)
 def test_payout_addresses_become_the_published_test_address(payout: str) -> None:
     text = f'{{"user":"{payout}.rig7","url":"stratum+tcp://{payout}:x@pool.example:3333","seen":"{payout}"}}'
     found = redact({"a": text.encode()}, SALT).files["a"].decode()

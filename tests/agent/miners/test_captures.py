@@ -134,3 +134,27 @@ def test_reading_is_complete(device: str, depth: str, read_all: dict[str, Read])
 
 def test_the_captures_stand_where_the_tests_look() -> None:
     assert Path(CAPTURES).is_dir() and IDS
+
+
+# What the bytes hold of the first pool: shares accepted, rejected, stale, difficulty accepted, last share.
+POOLS = {
+    "antminer-stock/antminer-s19-pro__49.0.1.3": (4057, 11, 1, 1305083904.0, 3),
+    "avalonminer/avalon-q__25052801-soft-off": (890, 2, 0, 368550176.0, None),  # a time of no clock
+    "braiins/antminer-s19-xp__25.07-plus": (10460, 18, None, None, None),
+    "epic/antminer-s19-xp__1.5.13": (1862, 2, None, None, 25),
+    "luxos/antminer-s19k-pro__2025.4.8.220305": (724, 0, 0, 20627456.0, 1),
+    "vnish/antminer-s21-pro__1.2.7": (1599, 9, 0, 159888384.0, 4),
+    "whatsminer-v2/m50s__20230803.11.rel": (5412, 0, None, None, None),
+    "whatsminer-v3/m60s__20251209.16.rel2": (None, None, None, None, None),
+}
+
+
+@pytest.mark.parametrize("device", POOLS)
+def test_pools_tell_what_the_bytes_hold_of_shares(device: str, read_all: dict[str, Read]) -> None:
+    _, full, sweep = read_all[device]
+    first = full.pools[0]
+    told = (first.accepted, first.rejected, first.stale, first.difficulty_accepted, first.last_share_age_s)
+    assert told == POOLS[device]
+    assert [pool.priority for pool in full.pools] == list(range(len(full.pools)))
+    assert [pool.fee for pool in full.pools] == [True if p.url == "DevFee" else None for p in full.pools]
+    assert sweep.pools[0].accepted == first.accepted and sweep.pools[0].difficulty_accepted is None

@@ -82,3 +82,45 @@ def test_reasons_are_complete_and_short() -> None:
 def test_a_poll_that_read_nothing_is_no_reading() -> None:
     with pytest.raises(ProtocolError):
         fields.build("x", 1, {"make": "Bitmain", "state": State.IDLE}, {}, full=True)
+
+
+def test_no_rate_in_the_first_minutes_is_no_idleness() -> None:
+    assert fields.warming(State.IDLE, 60) is State.STARTING
+    assert fields.warming(State.IDLE, fields.STARTING_S) is fields.warming(State.IDLE, None) is State.IDLE
+    assert fields.warming(State.SLEEPING, 60) is State.SLEEPING
+
+
+def test_a_pools_shares_difficulties_and_last_share_are_read_at_full_depth() -> None:
+    row = {
+        "POOL": 0, "URL": "stratum+tcp://p.example:1", "User": "u", "Priority": 2, "Accepted": 10,
+        "Rejected": 2, "Stale": 1, "Difficulty Accepted": 1.5e10, "Difficulty Rejected": 6000000.0,
+        "Difficulty Stale": "400000.0", "Last Share Time": "1:02:03",
+    }  # fmt: skip
+    (pool,), _ = fields.pools({"POOLS": [row]})
+    assert (pool.priority, pool.accepted, pool.rejected, pool.stale) == (2, 10, 2, 1)
+    assert (pool.difficulty_accepted, pool.difficulty_rejected, pool.difficulty_stale) == (1.5e10, 6e6, 4e5)
+    assert pool.last_share_age_s == 3723
+    (short,), _ = fields.pools({"POOLS": [row]}, full=False)
+    assert (short.accepted, short.stale) == (10, 1)
+    assert short.difficulty_accepted is None is short.last_share_age_s
+
+
+@pytest.mark.parametrize(
+    ("last", "accepted", "age_s"),
+    [
+        ("0:00:03", 5, 3),
+        ("0:00:00", 0, None),  # no share yet
+        ("0", 5, None),
+        ("", 5, None),
+        (1753431800, 5, 47),
+        (31279, 5, None),  # neither an instant nor a span that it names
+        (1753431848, 5, None),  # after the reply
+        (0, 5, None),
+    ],
+)
+def test_the_last_share_is_as_old_as_the_device_says_by_one_clock(
+    last: object, accepted: int, age_s: int | None
+) -> None:
+    row = {"POOL": 0, "URL": "p:1", "User": "u", "Accepted": accepted, "Last Share Time": last}
+    (pool,), _ = fields.pools({"STATUS": [{"STATUS": "S", "When": 1753431847}], "POOLS": [row]})
+    assert pool.last_share_age_s == age_s

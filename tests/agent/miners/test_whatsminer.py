@@ -44,9 +44,10 @@ def test_windows(row: Json, hashrate_hs: float | None, window: str | None, state
 
 @pytest.mark.parametrize("key", ["mineroff", "btmineroff"])
 def test_the_status_tells_sleeping_from_idle(key: str) -> None:
-    row = {"HS RT": 0, "MHS av": 1000.0, "Power": 0, "Elapsed": 1}
+    row = {"HS RT": 0, "MHS av": 1000.0, "Power": 0, "Elapsed": 1000}
     assert reading(row, status={"Msg": {key: "true"}}).state is State.SLEEPING
     assert reading(row, status={"Msg": {key: "false"}}).state is State.IDLE
+    assert reading(row | {"Elapsed": 60}, status={"Msg": {key: "false"}}).state is State.STARTING
     assert reading(row, status={"Msg": {key: "true"}}).power_w is None
     assert reading({"MHS av": 1000.0}, status={"Msg": {key: "false"}}).state is State.MINING
 

@@ -64,7 +64,7 @@ FAILING = {
     Fault.RESET: {FailureKind.PROTOCOL},
     Fault.DRIP: {FailureKind.TIMEOUT},
     Fault.JUNK: {FailureKind.PROTOCOL},
-    Fault.DENIED: {FailureKind.AUTH},
+    Fault.DENIED: {FailureKind.AUTH, FailureKind.LOCKED},
     Fault.HTML: {FailureKind.PROTOCOL, FailureKind.UNSUPPORTED},
 }
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stdnum import bitcoin
 
-from agent.payout import payout_address
+from agent.payout import payee
 from agent.simulator.bech32 import p2wpkh
 from agent.simulator.life import life
 from agent.simulator.model import FOREVER_US, EventKind, FarmPlan
@@ -140,5 +140,5 @@ def test_pool_users_name_the_payout_identifier() -> None:
     for device in farm.devices:
         site = farm.site(device.site)
         assert all(pool.user.startswith(f"{site.payout_identifier}.") for pool in device.pools)
-        paid_to = payout_address(device.pools[0].user)
+        paid_to = payee(device.pools[0].user).address
         assert paid_to == (site.payout_identifier if site.payout_kind == "onchain" else None)

@@ -145,11 +145,12 @@ def test_axeos_tells_everything_on_one_page() -> None:
 
 
 def comparable(reading: Reading) -> dict[str, Any]:
-    """Everything but the instant and the wording of reasons; rates to the last digit of a float."""
+    """Everything but instants and the wording of reasons; rates to the last digit of a float."""
     return msgspec.structs.asdict(reading) | {
         "observed_us": 0,
         "unknown": sorted(reading.unknown),
         "hashrate_hs": round(reading.hashrate_hs or 0),
+        "pools": [msgspec.structs.replace(pool, last_share_age_s=None) for pool in reading.pools],
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.readings import AuthError, DeviceTimeout, ProtocolError, Unreachable, Unsupported
+from agent.readings import AuthError, DeviceTimeout, Locked, ProtocolError, Unreachable, Unsupported
 from agent.transports import cgminer
 from agent.transports.network import Network
 
@@ -111,16 +111,20 @@ def test_nobody_listens() -> None:
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        ({"STATUS": [{"STATUS": "E", "Code": 45, "Msg": "Access denied to 'x' command"}]}, AuthError),
-        ({"STATUS": "E", "Code": 23, "Msg": "API disabled"}, AuthError),
+        ({"STATUS": [{"STATUS": "E", "Code": 45, "Msg": "Access denied to 'x' command"}]}, Locked),
+        ({"STATUS": "E", "Code": 23, "Msg": "API disabled"}, Locked),
+        ({"STATUS": "E", "Code": 45, "Msg": "permission denied"}, Locked),
+        ({"STATUS": "E", "Code": 135, "Msg": "check token err"}, AuthError),
+        ({"STATUS": "E", "Code": 136, "Msg": "over max connect"}, AuthError),
         ({"STATUS": [{"STATUS": "E", "Code": 14, "Msg": "Invalid command"}]}, Unsupported),
         ({"STATUS": "E", "Code": 14, "Msg": "invalid cmd", "Description": "whatsminer v1.1"}, Unsupported),
         ({"STATUS": [{"STATUS": "F", "Code": 99, "Msg": "?"}]}, ProtocolError),
     ],
 )
 def test_refusals(reply: cgminer.Json, error: type[Exception]) -> None:
-    with pytest.raises(error):
+    with pytest.raises(error) as told:
         ask(answers(json.dumps(reply).encode() + b"\0", close=True))
+    assert told.type is error
 
 
 def test_the_other_dialect_is_tried_where_the_device_speaks_it() -> None:

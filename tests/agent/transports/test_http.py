@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agent.readings import AuthError, DeviceError, DeviceTimeout, ProtocolError, Unreachable, Unsupported
+from agent.readings import (
+    AuthError,
+    DeviceError,
+    DeviceTimeout,
+    Locked,
+    ProtocolError,
+    Rebooting,
+    Unreachable,
+    Unsupported,
+)
 from agent.transports.http import Asked, Web
 from agent.transports.network import Credentials, Network
 
@@ -55,6 +64,8 @@ def get(path: str, digest: tuple[str, str] | None = None, **settings: float) -> 
             "/big": web.Response(text='{"a":"' + "x" * 300_000 + '"}'),
             "/away": web.Response(status=302, headers={"Location": "http://192.0.2.1/"}),
             "/broken": web.Response(status=500),
+            "/closed": web.Response(status=403),
+            "/starting": web.Response(status=502),
             "/loose": web.Response(text='{"a":1,}', content_type="text/plain"),
         }
         for page, response in pages.items():
@@ -85,7 +96,9 @@ def test_json_whatever_the_content_type_and_the_commas() -> None:
 @pytest.mark.parametrize(
     ("path", "error"),
     [
-        ("/digest", AuthError),
+        ("/digest", Locked),
+        ("/closed", Locked),
+        ("/starting", Rebooting),
         ("/nowhere", Unsupported),
         ("/html", ProtocolError),
         ("/big", ProtocolError),
@@ -94,13 +107,15 @@ def test_json_whatever_the_content_type_and_the_commas() -> None:
     ],
 )
 def test_failures(path: str, error: type[DeviceError]) -> None:
-    with pytest.raises(error):
+    with pytest.raises(error) as told:
         get(path)
+    assert told.type is error
 
 
 def test_wrong_password() -> None:
-    with pytest.raises(AuthError):
+    with pytest.raises(AuthError) as told:
         get("/digest", digest=("root", "wrong"))
+    assert told.type is AuthError  # and not Locked: it has seen a password
 
 
 def test_silence() -> None:
