@@ -10,6 +10,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from agent import clock, decisions, identity, keys, listen, overrun, scan, sweep
+from agent.box_time import Box, LinuxBox
+from agent.clock import Clock
 from agent.config import Config
 from agent.exporter import Exporter, Snapshot, seen
 from agent.intake import Intake
@@ -47,7 +49,7 @@ def author(config: Config) -> Author:
         agent=config.agent.name,
         key=keys.load(config.agent.state_dir),
         synthetic=config.agent.synthetic,
-        clock_source=clock.SIMULATED if config.agent.synthetic else clock.SYSTEM,
+        clock_source=clock.SIMULATED if config.agent.synthetic else clock.UNSYNCHRONISED,
     )
 
 
@@ -92,7 +94,7 @@ async def discover(
 class Agent:
     """The running agent: what it polls, what it knows, and where that goes."""
 
-    def __init__(self, config: Config, report: Report) -> None:
+    def __init__(self, config: Config, report: Report, box: Box | None = None) -> None:
         self.config = config
         self.state_dir = config.agent.state_dir
         self.report = report
@@ -100,6 +102,7 @@ class Agent:
         signer = author(config)
         self.spool = Spool(self.state_dir / SPOOL_FILE, signer, config.spool.max_bytes)
         self.intake = Intake(self.spool, config.spool.levels, config.agent.interval_s, self._save_roster)
+        self.clock = Clock(box or LinuxBox(), self.state_dir / clock.CLOCK_FILE, self.spool.newest_us())
         self.publisher = Publisher(self.spool, signer, config.mqtt)
         self.forged_told = 0
         self.decisions = decisions.Watch(self.state_dir / decisions.DECISIONS_FILE)
@@ -122,7 +125,8 @@ class Agent:
         self.publisher.start()
         if self.config.exporter.port:
             self.exporter.serve(self.config.exporter.host, self.config.exporter.port)
-        now_us = clock.now_us()
+        self._look_at_the_clock()
+        now_us = self.clock.now_us()
         self._append([Event(now_us, "agent_started"), *self.power.event(now_us)])
         try:
             async with drivers(self.config) as poll:
@@ -136,7 +140,7 @@ class Agent:
                     self._look_where_called(stop, poll),
                 )
         finally:
-            self.intake.close(clock.now_us())
+            self.intake.close(self.clock.now_us())
             await asyncio.to_thread(self.publisher.stop, STOP_DRAIN_S)
             self.spool.close()
 
@@ -162,7 +166,7 @@ class Agent:
                     concurrency=self.config.network.concurrency,
                 )  # fmt: skip
                 self._append(
-                    [Event(clock.now_us(), "sweep_overrun", detail={**detail, "left_out": str(missed)})]
+                    [Event(self.clock.now_us(), "sweep_overrun", detail={**detail, "left_out": str(missed)})]
                 )
             await _wait(stop, grid.start_s - time.monotonic())
 
@@ -190,25 +194,44 @@ class Agent:
         if not register:
             return
         ours = set(scan.addresses(self.config.network.scan, self.config.network.exclude))
-        restored = self.roster.restore(register, ours, clock.now_us())
+        restored = self.roster.restore(register, ours, self.clock.now_us())
         self._append([restored], roster_changed=True)
         self.targets = {a: Target(a, self.roster.get(d).family) for a, d in self.roster.at.items()}
         self.report(f"register: {len(register)} devices known to the collector")
 
+    def _look_at_the_clock(self) -> None:
+        """Once a sweep, between two: what it changes holds for all that this session has dated."""
+        change = self.clock.look()
+        source = clock.SIMULATED if self.config.agent.synthetic else self.clock.stated.source
+        self.spool.state_clock(source, self.clock.offset_us)
+        self.intake.dated = self.clock.anchored
+        if change is None:
+            return
+        log.warning(
+            "%s: %s", change.event.kind, ", ".join(f"{k} {v}" for k, v in change.event.detail.items())
+        )
+        if change.shift_us:
+            self.roster.redate(change.shift_us)
+            for target in self.targets.values():
+                target.redate(change.shift_us)
+            self.intake.redate(change.shift_us)
+        self._append([change.event])
+
     def _decide(self) -> None:
         """Take up a person's decisions; told first: a crash in between tells them twice, not never."""
-        if news := self.decisions.take_up(self.roster, clock.now_us()):
+        if news := self.decisions.take_up(self.roster, self.clock.now_us()):
             self._append([*news])
             self.intake.save_roster()
 
     async def sweep_once(self, poll: Poll, spread_s: float = 0.0) -> list[Outcome]:
         """One sweep, its polls begun over `spread_s`: poll, know, spool, wake the publisher."""
-        began_s, started_us = time.monotonic(), clock.now_us()
+        self._look_at_the_clock()
+        began_s, started_us = time.monotonic(), self.clock.now_us()
         self._decide()
         outcomes = await sweep.sweep(
             list(self.targets.values()),
             poll,
-            clock.now_us,
+            self.clock.now_us,
             concurrency=self.config.network.concurrency,
             deadline_s=self.config.network.longest_deadline_s,
             spread_s=spread_s,
@@ -260,7 +283,7 @@ class Agent:
             self.report(f"scan: {len(found)} new among {len(hosts)} addresses")
 
     def _append(self, records: list[Record], *, roster_changed: bool = False) -> None:
-        if self.intake.put(records, clock.now_us(), roster_changed=roster_changed):
+        if self.intake.put(records, self.clock.now_us(), roster_changed=roster_changed):
             self.publisher.wake()
 
     def _save_roster(self) -> None:

@@ -1,13 +1,14 @@
 """What the box itself knows of time: a steady base, its wall clock, and whether the kernel calls that right.
 
-The base is CLOCK_BOOTTIME: no step of the wall clock moves it, and it goes on while a box sleeps (CLOCK_MONOTONIC
-and CLOCK_MONOTONIC_RAW stand still then, and everything read afterwards would be dated too early). The kernel
-slews it with the wall clock, at most 500 ppm, so a disciplined box keeps its rate too. What it does not see is a
-virtual machine that was frozen from outside.
+The base is CLOCK_BOOTTIME: no step of the wall clock moves it, and it goes on while a box sleeps
+(CLOCK_MONOTONIC and CLOCK_MONOTONIC_RAW stand still then, and everything read afterwards would be dated too
+early). The kernel slews it with the wall clock, at most 500 ppm, so a disciplined box keeps its rate too.
+What it does not see is a virtual machine that was frozen from outside.
 
-The kernel's word is `adjtimex` without any change, which needs no privilege: STA_UNSYNC is cleared by whatever
-disciplines the clock (chrony with `rtcsync`, ntpd, systemd-timesyncd, PTP), and set again when someone sets the
-clock by hand or the discipline has been silent for some nine hours.
+The kernel's word is `adjtimex` without any change, which needs no privilege: STA_UNSYNC is cleared by
+whatever disciplines the clock (chrony with `rtcsync`, ntpd, systemd-timesyncd, PTP), and set again when
+someone sets the clock by hand or the discipline has been silent for some nine hours.
+
 """
 
 from __future__ import annotations

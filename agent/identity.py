@@ -29,7 +29,7 @@ from agent import matching
 from agent.matching import Doubt, Known, Same, Sighting, normal_serial
 from agent.miners.hardware import Model
 from agent.readings import Pool, Reading
-from agent.wire import Event, Inventory, PoolUse
+from agent.wire import EARLIEST_US, Event, Inventory, PoolUse
 
 # Doubts and moves are made by people's hands, a handful a day; what is beyond has been told in events.
 MAX_DOUBTS = 1_000
@@ -102,6 +102,14 @@ class Roster:
             for entry in register
         )
         return Event(now_us, "roster_restored", detail={"devices": str(len(self.known.devices))})
+
+    def redate(self, shift_us: int) -> None:
+        """The clock was wrong by so much: what it has dated in this session is dated anew."""
+        self.known.boots = {device: boot_us + shift_us for device, boot_us in self.known.boots.items()}
+        for device, inventory in self.known.devices.items():
+            if inventory.at_us < EARLIEST_US:  # dated by a clock that was not set yet
+                at_us = inventory.at_us + shift_us
+                self.known.devices[device] = msgspec.structs.replace(inventory, at_us=at_us)
 
     def claims(self, readings: Iterable[tuple[str, Reading | None]]) -> dict[bytes, str]:
         """Device -> address of those that this sweep has plainly seen (None: a reading without identity)."""

@@ -13,6 +13,8 @@ When a batch cannot be stored (budget used up, disk full, the roster's file cann
     bounded by HELD_RECORDS: beyond it an inventory makes way for a newer one of its device, then the oldest
     go, and `spool_thinned` counts them. Power that fails now loses what is held: it never had a number.
 Sweeps keep their order among themselves, and so do the others; these may overtake sweeps that are held.
+While the box does not know the time (`dated` is false) everything is held in the same bounds, and dated by
+`redate` when the clock is set.
 Nothing has to be done when room comes back: the next `put` stores what was held, with `spool_thinned` (from,
 until, how many) if anything was left out. Thinning that goes on is told every hour.
 """
@@ -22,10 +24,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import msgspec
 
 from agent.spool import Spool, SpoolFull
 from agent.thinning import Levels, Thinned, longer, thin
 from agent.wire import Event, Inventory, Record, Sweep
+
+R = TypeVar("R", bound=Record)
 
 log = logging.getLogger("hashledger.intake")
 
@@ -34,6 +41,7 @@ log = logging.getLogger("hashledger.intake")
 HELD_BYTES = 16 * 1024 * 1024
 # Some 20 MiB; a site of 10,000 devices that all move at once tells fewer.
 HELD_RECORDS = 50_000
+UNDATED = "the box does not know the time"
 RECORD_BYTES = 200  # an event or a failure, about
 THINNED_EVERY_US = 3600 * 1_000_000
 WINDOW_CUT_EVERY_US = 86_400 * 1_000_000
@@ -53,7 +61,7 @@ class Pressure:
     def trouble(self) -> str:
         """Why readings are being lost in time right now; empty if they are not."""
         if self.held:
-            return f"the spool cannot be written, {self.held} records wait in memory: {self.full}"
+            return f"nothing can be stored, {self.held} records wait in memory: {self.full}"
         if self.stride > 1:
             return f"the spool is above {self.alarm_percent:g} %: one sweep in {self.stride} is stored"
         return ""
@@ -77,6 +85,7 @@ class Intake:
         self._full = ""
         self._window_cut_us = 0
         self._dropped = 0
+        self.dated = True  # False: the box does not know the time, and what is put is held
         self.pressure = Pressure()
 
     def put(self, records: Sequence[Record], now_us: int, *, roster_changed: bool = False) -> bool:
@@ -92,9 +101,15 @@ class Intake:
             elif self._admit(record):
                 self._held.append(longer(record, self._owed_s))
                 self._owed_s = 0
-        stored = self._store(now_us)
+        stored = self._store(now_us) if self.dated else self._wait()
         self._show()
         return stored
+
+    def redate(self, shift_us: int) -> None:
+        """What is held was dated by a clock that was not set, or was wrong by so much."""
+        self._held = [_moved(record, shift_us) for record in self._held]
+        self._told = [_moved(event, shift_us) for event in self._told]
+        self._thinned = self._thinned.moved(shift_us)
 
     def save_roster(self) -> None:
         """Write the roster now, or before the next batch where that cannot be."""
@@ -107,8 +122,8 @@ class Intake:
 
     def close(self, now_us: int) -> None:
         """A last try to store what is held, and what is to be told."""
-        if not self._store(now_us, last=True):
-            log.error("%d records are lost with this process: %s", len(self._held), self._full)
+        if not (self._store(now_us, last=True) if self.dated else self._wait()):
+            log.error("%d records are lost with this process: %s", len(self._held), self._full or UNDATED)
         self._show()
 
     # ---- how full it is
@@ -141,7 +156,8 @@ class Intake:
 
     def _show(self) -> None:
         alarm_percent = 100 * self._levels.up[self._level - 1] if self._level else 0
-        self.pressure = Pressure(alarm_percent, self._stride, len(self._held), self._full, self._dropped)
+        why = self._full or ("" if self.dated else UNDATED)
+        self.pressure = Pressure(alarm_percent, self._stride, len(self._held), why, self._dropped)
 
     # ---- sweeps that are left out
 
@@ -195,6 +211,10 @@ class Intake:
                 self._tell(now_us, 100, {}, up=False)
             return True
 
+    def _wait(self) -> bool:
+        self._bound()
+        return not self._held
+
     def _reclaim(self, now_us: int) -> bool:
         sweeps = [r for r in self._held if isinstance(r, Sweep)]
         if not self._spool.reclaim(_bytes(sweeps) + RECORD_BYTES * len(self._held)):
@@ -244,6 +264,12 @@ class Intake:
             gone = set(list(ranked)[:excess])
             self._held = [r for r in self._held if id(r) not in gone]
             self._thinned = replace(self._thinned, records=self._thinned.records + len(gone))
+
+
+def _moved(record: R, shift_us: int) -> R:
+    if isinstance(record, Sweep):
+        return msgspec.structs.replace(record, started_us=record.started_us + shift_us)
+    return msgspec.structs.replace(record, at_us=record.at_us + shift_us)
 
 
 def _lasting(record: Record) -> bool:

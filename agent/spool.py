@@ -31,7 +31,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -137,6 +137,16 @@ class Spool:
     def close(self) -> None:
         with self._lock:
             self._db.close()
+
+    def newest_us(self) -> int | None:
+        """When the last batch was made, by the clock of its time; None if there is none."""
+        with self._lock:
+            row = self._db.execute("SELECT packet FROM batch ORDER BY seq DESC LIMIT 1").fetchone()
+        return wire.open_packet(row[0]).envelope.created_us if row else None
+
+    def state_clock(self, source: str, offset_us: int | None) -> None:
+        """From now on batches say this of the clock."""
+        self._author = replace(self._author, clock_source=source, clock_offset_us=offset_us)
 
     def append(self, records: Sequence[wire.Record], created_us: int) -> int:
         """Store one batch durably; its seq. Nothing is stored if anything fails; SpoolFull if room does."""

@@ -58,6 +58,12 @@ class Target:
     def __post_init__(self) -> None:
         self.phases = phases(self.address)
 
+    def redate(self, shift_us: int) -> None:
+        """The clock was wrong by so much."""
+        self.observed_us += shift_us
+        if self.full_us is not None:
+            self.full_us += shift_us
+
     def changed(self, reading: Reading) -> bool:
         """True if the device may be another than before, or pays somewhere else: it wants a full reading."""
         return self.restarted(reading) or (bool(reading.pools) and self.pools != _pools(reading))

@@ -77,6 +77,14 @@ class Thinned:
             self, sweeps=self.sweeps + 1, from_us=from_us, until_us=max(self.until_us, sweep.started_us)
         )
 
+    def moved(self, shift_us: int) -> Thinned:
+        """The same, by a clock that was set by so much."""
+        return (
+            replace(self, from_us=self.from_us + shift_us, until_us=self.until_us + shift_us)
+            if self
+            else self
+        )
+
     def event(self, at_us: int) -> Event:
         """What the stream is told."""
         detail = {"from_us": str(self.from_us), "until_us": str(self.until_us), "sweeps": str(self.sweeps)}

@@ -60,6 +60,8 @@ COLUMNS: dict[str, tuple[int, float]] = {
     "accepted": (8, 1.0),
     "rejected": (8, 1.0),
 }
+# Before any agent existed; a box without a clock battery starts in 1970 or at its image's build date.
+EARLIEST_US = 1_577_836_800_000_000  # 2020-01-01
 _TYPECODES = {array(code).itemsize: code for code in "bhiq"}
 
 

@@ -72,11 +72,13 @@ class Now(IntEnum):
     SAMPLING_SPARE = 15
     WORK_REST = 16
     GAP_WH = 17  # of all closed half-hours
-    REST = 18  # by origin: half-mW*us that no half-hour holds yet
+    AGENT = 18  # a number of the agent that read it last
+    REST = 19  # by origin: half-mW*us that no half-hour holds yet
     WH = REST + len(ORIGIN_NAMES)  # by origin: of all closed half-hours
 
 
 NOW_COLUMNS = Now.WH + len(ORIGIN_NAMES)
+_INSTANTS = np.array([Now.LAST_US, Now.FIRST_FAILURE_US, Now.LAST_SEEN_US])
 
 
 class Closed(NamedTuple):
@@ -315,22 +317,38 @@ class Integrals:
         by_cause[gaps.silent_cause, places] += silent_us
         by_cause[gaps.cause, places] += passed_us - off_us - silent_us
 
+    def move(self, places: Ints, shift_us: int) -> None:
+        """What was read last was dated wrong by so much, and no time has passed at it.
+
+        What the half-hours hold stays where it was dated; what comes is added where it is dated now.
+        """
+        now = self.now
+        moved_us = now[:, places][_INSTANTS] + shift_us
+        now[np.ix_(_INSTANTS, places)] = np.where(now[:, places][_INSTANTS] > 0, moved_us, 0)
+        rows_us = half_hour_of(now[Now.LAST_US][places])
+        other = rows_us != now[Now.ROW_US][places]
+        if other.any():
+            self._close(places[other])
+            now[Now.ROW_US][places] = rows_us
+
     def _leave(self, places: Ints, until_us: Ints, end_us: Ints) -> Ints | None:
         """Close the half-hours that are over; which devices have more to come, or None."""
         row_us = self.now[Now.ROW_US]
         over = np.flatnonzero(until_us == row_us[places] + HALF_HOUR_US)
         if not over.size:
             return None
-        p = places[over]
-        row = self.row[:, p]
-        used = np.flatnonzero(row.any(axis=1))
-        self.closed.append(Closed(p, row_us[p], used, row[used]))
-        self.now[Now.WH :, p] += row[ENERGY]
-        self.now[Now.GAP_WH][p] += row[GAP_WH]
-        self.row[:, p] = 0
-        row_us[p] += HALF_HOUR_US
+        self._close(places[over])
+        row_us[places[over]] += HALF_HOUR_US
         more = over[until_us[over] < end_us[over]]
         return more if more.size else None
+
+    def _close(self, places: Ints) -> None:
+        row = self.row[:, places]
+        used = np.flatnonzero(row.any(axis=1))
+        self.closed.append(Closed(places, self.now[Now.ROW_US][places], used, row[used]))
+        self.now[Now.WH :, places] += row[ENERGY]
+        self.now[Now.GAP_WH][places] += row[GAP_WH]
+        self.row[:, places] = 0
 
     def _skip_days(self, places: Ints, at_us: Ints, end_us: Ints, gaps: Gaps) -> Ints:
         """Take whole days of a gap as one absence; returns where each gap goes on."""

@@ -5,8 +5,10 @@ The same batches in the same order give the same rows, however they were grouped
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -21,8 +23,6 @@ from collector.ledger.registry import Device, Site, device_text, enter
 from collector.ledger.rules import at as rules_at
 from collector.ledger.spans import Silence
 
-# Before any agent existed; a box without a clock battery starts in 1970 or at its image's build date.
-EARLIEST_US = 1_577_836_800_000_000  # 2020-01-01
 # A device that gives no sign at all may be off; one that answers wrongly is not.
 SILENT = frozenset({"unreachable", "timeout"})
 _GONE = (cause_number("vanished") + 1, cause_number("replaced") + 1)
@@ -101,7 +101,7 @@ class Batch:
 
 def possible_time(at_us: int, received_us: int) -> bool:
     """True unless the instant is before 2020 or more than a day after it was received."""
-    return EARLIEST_US <= at_us <= received_us + DAY_US
+    return wire.EARLIEST_US <= at_us <= received_us + DAY_US
 
 
 def storable(number: int) -> int:
@@ -238,6 +238,7 @@ class Fold:
             for place, at_us in zip(*(c[late].tolist() for c in readings[:2]), strict=True):
                 self._backwards(batch, site, place, at_us)
             readings = readings.pick(~late)
+        now[Now.AGENT][readings.places] = crc32(batch.agent.encode())
         if batch.synthetic:
             now[Now.SYNTHETIC][readings.places] = 1
         for place, from_us, until_us in site.integrals.read(
@@ -299,6 +300,8 @@ class Fold:
         )
         stream.told(event.kind)
         site = self._site(batch.site)
+        if event.kind == "clock_step":
+            self._redate(batch, stream, site, event.detail)
         device = site.device(event.device)
         if device is None or not batch.possible(event.at_us):
             return
@@ -311,6 +314,25 @@ class Fold:
             return
         site.integrals.now[Now.CAUSE, device.place] = cause_number(cause) + 1
         self.changes.sites.add(batch.site)
+
+    def _redate(self, batch: Batch, stream: Stream, site: Site, step: Mapping[str, str]) -> None:
+        """What this agent has dated since `since_us` was wrong by the step: its readings go on from there."""
+        try:
+            since_us, old_us, step_us = (int(step[name]) for name in ("since_us", "old_us", "step_us"))
+        except (KeyError, ValueError):
+            return
+        if step.get("misdated") != "true" or not all(
+            map(batch.possible, (since_us, old_us, old_us + step_us))
+        ):
+            return
+        now = site.integrals.now
+        dated = (now[Now.AGENT] == crc32(batch.agent.encode())) & (now[Now.ENDED_US] == 0)
+        places = np.flatnonzero(dated & (since_us <= now[Now.LAST_US]) & (now[Now.LAST_US] <= old_us))
+        if places.size:
+            site.integrals.move(places, step_us)
+            self.changes.sites.add(batch.site)
+        if since_us <= stream.swept_us <= old_us:
+            stream.swept_us += step_us
 
     def _note(self, batch: Batch, at_us: int, kind: str, device: str | None, detail: dict[str, str]) -> None:
         self.changes.events.append(
