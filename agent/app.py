@@ -33,6 +33,8 @@ ROSTER_FILE = "devices.json"
 SPOOL_FILE = "spool.db"
 # Confirmed batches past the kept window are deleted this often: a delete costs a write, its delay only disk.
 PRUNE_EVERY_S = 3600
+# Batches are stored by the wall clock; one that is further off would cut the kept window short.
+TRUSTED_US = 86_400 * 1_000_000
 # A broker on the way is connected within a second or two, and its retained register comes at once.
 REGISTER_WAIT_S = 5.0
 # On stop, a collector that is there confirms within a second or two; the rest is sent at the next start.
@@ -156,7 +158,8 @@ class Agent:
                 stop.set()
             if time.monotonic() - pruned_s > PRUNE_EVERY_S:
                 pruned_s = time.monotonic()
-                self.spool.prune(self.config.spool.keep_days * 86400)
+                if abs(self.clock.wall_offset_us) < TRUSTED_US:
+                    self.spool.prune(self.config.spool.keep_days * 86400)
             ended_s = time.monotonic()
             if (missed := grid.ended(ended_s)) and not stop.is_set():
                 log.warning("sweep took longer than its interval of %d s: %d left out", interval_s, missed)
@@ -269,6 +272,7 @@ class Agent:
         self.exporter.snapshot = Snapshot(
             ended_s, ended_s - began_s, rows, self.publisher.connected, self.pools.unexpected_count,
             self.publisher.refused_words, self.intake.pressure, self.left_out,
+            self.clock.stated, self.clock.offset_us,
         )  # fmt: skip
 
     async def rescan(self, poll: Poll, only: Sequence[str] | None = None) -> None:

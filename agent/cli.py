@@ -22,12 +22,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from agent import app, capture, config, devices_cli, enrol_cli, keys, private, raw, scan, spool_cli, top
+from agent.box_time import LinuxBox
 from agent.config import Config, ConfigError
 from agent.readings import DeviceError, Reading
 from agent.redact import RedactionError
 from agent.simulator.cli import simulate
 from agent.transports import loop
 
+UNVOUCHED = (
+    "no time service vouches for it, so batches say 'unsynchronised'; install chrony with 'rtcsync'"
+    " (apt-get install chrony) or enable systemd-timesyncd"
+)
 T = TypeVar("T")
 
 # What the user can mend ends with this, as click's own usage errors do.
@@ -97,6 +102,7 @@ def check(path: Path) -> None:
         raise UserError(f"{loaded.agent.state_dir}: not writable by this user")
     click.echo(f"{path}: good; {loaded.agent.org}/{loaded.agent.site}/{loaded.agent.name}, {hosts} addresses")
     click.echo(f"key: {keys.public_text(key)}")
+    click.echo(f"clock: {'a time service vouches for it' if LinuxBox().look().synchronised else UNVOUCHED}")
     mqtt, problems = loaded.mqtt, []
     for name in config.MQTT_FILES:
         file = getattr(mqtt, name)

@@ -17,6 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from agent.clock import Stated
 from agent.intake import Pressure
 from agent.power import NO_RULES, PowerRules
 from agent.readings import NO_SHARES, Failure, Shares, shares
@@ -42,6 +43,9 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hashledger_agent_spool_one_sweep_in": ("1 while every sweep is stored, 2 for every second one, ...", ()),
     "hashledger_agent_spool_held_records": ("Records in memory because the spool cannot be written", ()),
     "hashledger_agent_spool_thinned_sweeps": ("Sweeps left out for want of room since the start", ()),
+    "hashledger_agent_clock_source": ("1 for who vouches for the time", ("source",)),
+    "hashledger_agent_clock_offset_seconds": ("Synchronised wall clock less the agent's time", ()),
+    "hashledger_agent_clock_error_seconds": ("Estimated error of the agent's time, where it is known", ()),
     "hashledger_agent_broker_connected": ("1 while connected to the broker", ()),
     "hashledger_agent_refused_words": ("Messages in the collector's name that it has not signed", ()),
     "hashledger_agent_unexpected_pool_devices": ("Devices with a pool that is not on the list", ()),
@@ -104,6 +108,8 @@ class Snapshot:
     refused_words: int = 0
     pressure: Pressure = field(default_factory=Pressure)
     left_out: int = 0
+    clock: Stated | None = None
+    clock_offset_us: int | None = None
 
 
 def seen(
@@ -183,6 +189,12 @@ class Exporter:
         yield _gauge("hashledger_agent_spool_one_sweep_in", {(): snapshot.pressure.stride})
         yield _gauge("hashledger_agent_spool_held_records", {(): snapshot.pressure.held})
         yield _gauge("hashledger_agent_spool_thinned_sweeps", {(): snapshot.pressure.dropped})
+        if snapshot.clock is not None:
+            yield _gauge("hashledger_agent_clock_source", {(snapshot.clock.source,): 1})
+            if (error_us := snapshot.clock.error_us) is not None:
+                yield _gauge("hashledger_agent_clock_error_seconds", {(): error_us / 1e6})
+        if snapshot.clock_offset_us is not None:
+            yield _gauge("hashledger_agent_clock_offset_seconds", {(): snapshot.clock_offset_us / 1e6})
         yield _gauge("hashledger_agent_broker_connected", {(): float(snapshot.connected)})
         yield _gauge("hashledger_agent_refused_words", {(): snapshot.refused_words})
         yield _gauge("hashledger_agent_unexpected_pool_devices", {(): snapshot.unexpected_pools})

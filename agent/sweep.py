@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import msgspec
+
 from agent import wire
 from agent.identity import Roster
 from agent.miners import hardware
@@ -186,6 +188,8 @@ async def poll_one(target: Target, poll: Poll, now_us: Callable[[], int], deadli
         reading, full = await deadline.hold(_read(target, poll, now_us))
     except DeviceError as error:
         return _failed(target, now_us(), error, began_s)
+    # A driver dates by the wall clock; the agent's own steps in no case between two looks.
+    reading = msgspec.structs.replace(reading, observed_us=now_us())
     target.hung, target.last, target.rebooting_s = 0, None, None
     target.pools = _pools(reading) or target.pools
     target.family = reading.family
