@@ -134,7 +134,51 @@ class Event(msgspec.Struct, frozen=True, tag="event"):
     detail: dict[str, str] = {}
 
 
-Record = Sweep | Inventory | Event
+class Meter(msgspec.Struct, frozen=True, tag="meter"):
+    """An electricity meter as it is from `at_us` on: sent at each start and whenever anything in it changes.
+
+    `meter` is its configured name, unique in its site. Ratios are decimals as text, already applied to the
+    registers that are sent. `step_wh`: the register's resolution; it returns to 0 at `modulus_wh`.
+    """
+
+    at_us: int
+    meter: str
+    source: str  # modbus, http, snmp, mqtt, pulse
+    address: str
+    register_map: str | None = None
+    make: str | None = None
+    model: str | None = None
+    firmware: str | None = None
+    serial: str | None = None
+    ct_ratio: str = "1"
+    vt_ratio: str = "1"
+    step_wh: int | None = None
+    modulus_wh: int | None = None
+
+
+class RegisterReading(msgspec.Struct, frozen=True, array_like=True):
+    """A meter's cumulative registers `delay_ms` after their record's `at_us`; None was not read.
+
+    `problem`: why, as "kind: detail" with the kinds of failed polls; empty if all was read that was asked.
+    """
+
+    meter: str
+    delay_ms: int
+    import_wh: int | None
+    export_wh: int | None = None
+    power_mw: int | None = None
+    problem: str = ""
+
+
+class Registers(msgspec.Struct, frozen=True, tag="registers"):
+    """One pass over a site's meters; never thinned."""
+
+    at_us: int
+    interval_s: int
+    readings: list[RegisterReading]
+
+
+Record = Sweep | Inventory | Event | Meter | Registers
 
 
 class Envelope(msgspec.Struct, frozen=True):

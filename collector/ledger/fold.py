@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent import wire
-from agent.wire import Event, Inventory, Packet, Sweep, WireError
+from agent.wire import Event, Inventory, Meter, Packet, RegisterReading, Registers, Sweep, WireError
 from collector.journal import START, Entry, Position
 from collector.ledger.energy import UNREAD, Now, Readings
 from collector.ledger.quantities import DAY_US, NO_ORIGIN, Ints, cause_number
@@ -73,6 +73,8 @@ class Changes:
     batches: list[dict[str, Any]] = field(default_factory=list)
     inventories: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    meters: list[dict[str, Any]] = field(default_factory=list)
+    registers: dict[tuple[str, str], list[tuple[int, RegisterReading]]] = field(default_factory=dict)
 
 
 class Batch:
@@ -161,6 +163,10 @@ class Fold:
             return self._sweep(batch, stream, record)
         if isinstance(record, Inventory):
             self._inventory(batch, record)
+        elif isinstance(record, Meter):
+            self._meter(batch, record)
+        elif isinstance(record, Registers):
+            return self._registers(batch, record)
         else:
             self._event(batch, stream, record)
         return 0
@@ -292,6 +298,24 @@ class Fold:
         if changed:
             self._note(batch, inventory.at_us, "device_changed", device.id, changed)
 
+    def _meter(self, batch: Batch, meter: Meter) -> None:
+        if not (batch.possible(meter.at_us) and _is_name(meter.meter)):
+            self._note(batch, meter.at_us, "not_a_meter", None, {"meter": meter.meter})
+            return
+        content = msgspec.to_builtins(meter, builtin_types=())
+        self.changes.meters.append(batch.row(at_us=meter.at_us, meter=meter.meter, content=content))
+
+    def _registers(self, batch: Batch, registers: Registers) -> int:
+        count = 0
+        for reading in registers.readings:
+            at_us = registers.at_us + reading.delay_ms * 1000
+            if batch.possible(at_us) and _is_name(reading.meter):
+                self.changes.registers.setdefault((batch.site, reading.meter), []).append((at_us, reading))
+                count += reading.import_wh is not None
+            else:
+                self._note(batch, at_us, "not_a_meter", None, {"meter": reading.meter})
+        return count
+
     def _event(self, batch: Batch, stream: Stream, event: Event) -> None:
         text = device_text(event.device)
         detail = dict(event.detail)
@@ -338,6 +362,14 @@ class Fold:
         self.changes.events.append(
             batch.row(at_us=at_us, source="fold", kind=kind, device=device, detail=detail)
         )
+
+
+def _is_name(text: str) -> bool:
+    try:
+        wire.check_name(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _column(sweep: Sweep, name: str) -> npt.NDArray[Any]:

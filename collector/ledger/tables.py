@@ -82,6 +82,7 @@ def write(connection: Connection, fold: Fold) -> None:
     upsert(connection, schema.batch, changes.batches)
     upsert(connection, schema.inventory, changes.inventories)
     upsert(connection, schema.event, changes.events)
+    upsert(connection, schema.meter_told, changes.meters)
     upsert(connection, schema.device, (_device_row(org, device) for device in changes.devices.values()))
     for name in sorted(changes.sites):
         integrals = fold.sites[name].integrals

@@ -23,7 +23,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -143,6 +143,38 @@ fold_state = _table(
     *_need(LargeBinary, "now", "open"),
 )
 
+# Every Meter record as it came: what the meter was from then on.
+meter_told = _table(
+    "meter_told",
+    "org site agent seq ordinal",
+    *_need(Text, "org", "site", "agent"),
+    *_need(BigInteger, "seq", "ordinal", "at_us"),
+    *_need(Text, "meter"),
+    *_need(JSON, "content"),
+    indexes=("org site meter at_us",),
+)
+
+# A meter's registers as they were read, of one UTC day (days since 1970), packed as columns in the order in
+# which they came. Half-hours are derived from them whenever they are asked for.
+meter_day = _table(
+    "meter_day",
+    "org site meter day",
+    *_need(Text, "org", "site", "meter"),
+    *_need(Integer, "day", "readings"),
+    *_need(LargeBinary, "content"),
+)
+
+# What a person says of a meter: a register read by eye, a replacement with its end and start readings, a
+# deduced event confirmed or corrected. Kept as files beside the statements; never edited, only added to.
+meter_entry = _table(
+    "meter_entry",
+    "org site meter id",
+    *_need(Text, "org", "site", "meter", "id", "kind"),
+    *_need(BigInteger, "at_us", "entered_us"),
+    *_need(JSON, "content"),
+    indexes=("org site meter at_us",),
+)
+
 statement = _table(
     "statement",
     "org site source hash",
@@ -173,6 +205,6 @@ set_aside = _table(
 
 # The tables that a rebuild must give again, row for row.
 DERIVED = (
-    checkpoint, stream, batch, device, inventory, event, interval, day_sum, absence, fold_state, statement,
-    coin_entry,
+    checkpoint, stream, batch, device, inventory, event, interval, day_sum, absence, fold_state, meter_told,
+    meter_day, meter_entry, statement, coin_entry,
 )  # fmt: skip
