@@ -13,7 +13,7 @@ PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 
 @pytest.fixture(scope="session")
 def mosquitto() -> str:
-    """The broker's program; `.ci/run` installs it, and without it tests that need it are skipped elsewhere."""
+    """The broker's program; `.ci/run` installs it; elsewhere tests are skipped without it."""
     program = shutil.which("mosquitto", path=PATH)
     if program is None:
         (pytest.fail if "CI" in os.environ else pytest.skip)("no mosquitto here (Debian: mosquitto)")
