@@ -1,0 +1,99 @@
+"""What the ledger says of a site's meters: who they are, and the half-hours that their registers give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from sqlalchemy import Connection, select
+
+from agent.wire import Meter
+from collector.ledger import meterdays
+from collector.ledger.deductions import derive
+from collector.ledger.quantities import HALF_HOUR_US, Ints
+from collector.ledger.registers import NO_POWER, UNREAD, History, MeterProfile
+from collector.store import schema
+
+
+@dataclass(frozen=True, slots=True)
+class MeterNow:
+    """A meter as it was last told and read; None is what there is none of, or was not read."""
+
+    meter: str
+    told: Meter | None
+    last_us: int | None  # when its import was last read
+    import_wh: int | None
+    export_wh: int | None
+    power_mw: int | None
+    problem_us: int | None  # when reading it last failed, wholly or in part
+    problem: str | None
+
+
+def meter_profile(
+    connection: Connection, org: str, site: str, meter: str, start_us: int, end_us: int,
+    edges_us: Ints | None = None,
+) -> MeterProfile:  # fmt: skip
+    """A meter's half-hours between two instants, or its cells between rising edges of the caller's own.
+
+    Sums of half-hours are exact either way; bounds of a day or a month are narrowest when asked for by its
+    own edges. ValueError if the time is not made of half-hours.
+    """
+    if edges_us is None:
+        if start_us % HALF_HOUR_US or end_us % HALF_HOUR_US or start_us >= end_us:
+            raise ValueError(f"from {start_us} to {end_us} us is not a row of half-hours")
+        edges_us = np.arange(start_us, end_us + 1, HALF_HOUR_US)
+    return history(connection, org, site, meter).profile(edges_us)
+
+
+def history(connection: Connection, org: str, site: str, meter: str) -> History:
+    """What all its readings amount to."""
+    return derive(meterdays.read(connection, org, site, meter), told(connection, org, site, meter))
+
+
+def told(connection: Connection, org: str, site: str, meter: str) -> list[Meter]:
+    """What was told of a meter, by the instant from which it held."""
+    c = schema.meter_told.c
+    query = select(c.content).where(c.org == org, c.site == site, c.meter == meter)
+    rows = connection.execute(query.order_by(c.at_us, c.agent, c.seq, c.ordinal)).scalars()
+    return [msgspec.convert(content, Meter) for content in rows]
+
+
+def meters(connection: Connection, org: str, site: str) -> list[MeterNow]:
+    """Every meter of a site that was told or read, by name."""
+    c = schema.meter_told.c
+    query = select(c.meter, c.content).where(c.org == org, c.site == site)
+    newest = {
+        row.meter: msgspec.convert(row.content, Meter)
+        for row in connection.execute(query.order_by(c.at_us, c.agent, c.seq, c.ordinal))
+    }
+    days = meterdays.last_days(connection, org, site)
+    return [
+        _now(connection, org, site, meter, newest.get(meter), days.get(meter))
+        for meter in sorted(newest.keys() | days.keys())
+    ]
+
+
+def _now(
+    connection: Connection, org: str, site: str, meter: str, described: Meter | None, day: int | None
+) -> MeterNow:
+    if day is None:
+        return MeterNow(meter, described, None, None, None, None, None, None)
+    found = meterdays.read(connection, org, site, meter, day)
+    read, failed = found.import_wh != UNREAD, found.problem > 0
+    last = int(np.where(read, found.at_us, -1).argmax()) if read.any() else None
+    wrong = int(np.where(failed, found.at_us, -1).argmax()) if failed.any() else None
+
+    def of(column: Ints, unread: int) -> int | None:
+        return None if last is None or column[last] == unread else int(column[last])
+
+    return MeterNow(
+        meter,
+        described,
+        of(found.at_us, UNREAD),
+        of(found.import_wh, UNREAD),
+        of(found.export_wh, UNREAD),
+        of(found.power_mw, NO_POWER),
+        None if wrong is None else int(found.at_us[wrong]),
+        None if wrong is None else found.problems[int(found.problem[wrong]) - 1],
+    )
