@@ -24,6 +24,7 @@ UNREAD = -1
 NO_POWER = -(2**62)
 # 1,000 TWh and 1 TW: more than any meter counts; what is above is no register, and sums stay below 2^63.
 _MOST_WH, _MOST_MW = 10**15, 10**15
+_MW_US_PER_WH = 3_600_000_000_000
 
 COLUMNS = (
     "at_us", "seq", "interval_s", "import_wh", "export_wh", "power_mw", "synthetic", "problem", "agent",
@@ -161,6 +162,7 @@ class History:
     covered: Running  # time
     gaps: Mapping[str, Running]  # time, by cause
     step_wh: int
+    open_mw: int = 0  # the most that it may draw since its last reading
     findings: tuple[Deduced, ...] = ()
     synthetic: bool = False
 
@@ -168,8 +170,10 @@ class History:
         """Its energy between edges, which rise; any instants are right."""
         start_us, end_us = edges_us[:-1], edges_us[1:]
         low_wh, high_wh = self.imported.bounds(edges_us)
+        high_wh = high_wh + self._open_wh(start_us, end_us)
         # A register shows whole steps: what two readings differ by is off by less than one.
-        step_wh = np.where(high_wh > 0, self.step_wh, 0)
+        begun_us = self.imported.at_us[:1]
+        step_wh = np.where(end_us > begun_us[0], self.step_wh, 0) if begun_us.size else np.zeros_like(low_wh)
         below, above = _class_per_mille(start_us)
         low_wh = np.maximum(low_wh - step_wh - -(-low_wh * below // 1000), 0)
         high_wh = high_wh + step_wh + -(-high_wh * above // 1000)
@@ -182,6 +186,14 @@ class History:
             tuple(f for f in self.findings if f.from_us < edges_us[-1] and f.until_us >= edges_us[0]),
             self.synthetic,
         )  # fmt: skip
+
+    def _open_wh(self, start_us: Ints, end_us: Ints) -> Ints:
+        """The most that was used since the last reading, which the next one will tell."""
+        if self.imported.at_us.size == 0:
+            return np.zeros(start_us.size, np.int64)
+        open_us = np.maximum(end_us - np.maximum(start_us, self.imported.at_us[-1]), 0)
+        open_wh: Ints = (-(-open_us.astype(object) * self.open_mw // _MW_US_PER_WH)).astype(np.int64)
+        return open_wh
 
 
 def _class_per_mille(start_us: Ints) -> tuple[Ints, Ints]:
