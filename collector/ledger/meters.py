@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -11,8 +12,10 @@ from sqlalchemy import Connection, select
 from agent.wire import Meter
 from collector.ledger import meterdays
 from collector.ledger.deductions import derive
+from collector.ledger.meter_entries import MeterEntry, standing
 from collector.ledger.quantities import HALF_HOUR_US, Ints
 from collector.ledger.registers import NO_POWER, UNREAD, History, MeterProfile
+from collector.ledger.sequence import ClockStep
 from collector.store import schema
 
 
@@ -48,7 +51,12 @@ def meter_profile(
 
 def history(connection: Connection, org: str, site: str, meter: str) -> History:
     """What all its readings amount to."""
-    return derive(meterdays.read(connection, org, site, meter), told(connection, org, site, meter))
+    return derive(
+        meterdays.read(connection, org, site, meter),
+        told(connection, org, site, meter),
+        entries(connection, org, site, meter),
+        clock_steps(connection, org, site),
+    )
 
 
 def told(connection: Connection, org: str, site: str, meter: str) -> list[Meter]:
@@ -59,8 +67,34 @@ def told(connection: Connection, org: str, site: str, meter: str) -> list[Meter]
     return [msgspec.convert(content, Meter) for content in rows]
 
 
+def entries(connection: Connection, org: str, site: str, meter: str) -> list[MeterEntry]:
+    """All that people said of a meter, superseded or not, by the instant that it is about."""
+    c = schema.meter_entry.c
+    query = select(c.content).where(c.org == org, c.site == site, c.meter == meter)
+    rows = connection.execute(query.order_by(c.at_us, c.entered_us, c.id)).scalars()
+    return [msgspec.convert(content, MeterEntry) for content in rows]
+
+
+def clock_steps(connection: Connection, org: str, site: str) -> list[ClockStep]:
+    """When a site's agents found out that they had misdated what they had read since some instant."""
+    c = schema.event.c
+    query = select(c.agent, c.seq, c.detail).where(
+        c.org == org, c.site == site, c.source == "agent", c.kind == "clock_step"
+    )
+    found: list[ClockStep] = []
+    for row in connection.execute(query.order_by(c.agent, c.seq, c.ordinal)):
+        try:
+            since_us, old_us, step_us = (int(row.detail[name]) for name in ("since_us", "old_us", "step_us"))
+        except (KeyError, ValueError):
+            continue  # told otherwise than this program knows: nothing can be moved by it
+        storable = all(abs(us) < 2**62 for us in (since_us, old_us, step_us))
+        if row.detail.get("misdated") == "true" and storable:
+            found.append(ClockStep(row.agent, row.seq, since_us, old_us, step_us))
+    return found
+
+
 def meters(connection: Connection, org: str, site: str) -> list[MeterNow]:
-    """Every meter of a site that was told or read, by name."""
+    """Every meter of a site that was told, read or spoken of, by name."""
     c = schema.meter_told.c
     query = select(c.meter, c.content).where(c.org == org, c.site == site)
     newest = {
@@ -68,10 +102,25 @@ def meters(connection: Connection, org: str, site: str) -> list[MeterNow]:
         for row in connection.execute(query.order_by(c.at_us, c.agent, c.seq, c.ordinal))
     }
     days = meterdays.last_days(connection, org, site)
+    c = schema.meter_entry.c
+    spoken_of: dict[str, list[MeterEntry]] = {}
+    for row in connection.execute(select(c.meter, c.content).where(c.org == org, c.site == site)):
+        spoken_of.setdefault(row.meter, []).append(msgspec.convert(row.content, MeterEntry))
     return [
-        _now(connection, org, site, meter, newest.get(meter), days.get(meter))
-        for meter in sorted(newest.keys() | days.keys())
+        _with_typed(
+            _now(connection, org, site, meter, newest.get(meter), days.get(meter)), spoken_of.get(meter, [])
+        )
+        for meter in sorted({*newest, *days, *spoken_of})
     ]
+
+
+def _with_typed(now: MeterNow, said: Sequence[MeterEntry]) -> MeterNow:
+    """With the register that a person read later than the wire."""
+    typed = [e for e in standing(said) if e.kind == "read" and e.at_us > (now.last_us or 0)]
+    if not typed:
+        return now
+    last = typed[-1]
+    return replace(now, last_us=last.at_us, import_wh=last.import_wh, export_wh=last.export_wh, power_mw=None)
 
 
 def _now(
