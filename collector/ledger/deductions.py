@@ -37,8 +37,9 @@ def derive(
     changes = falls.breaks(told, valid)
     wrong = falls.misread(reads, plausible, falls.places(reads, changes), held)
     findings += falls.misreadings(reads, wrong)
-    reads = reads.pick(~wrong)
-    plausible = Plausible(reads, held)
+    if wrong.any():
+        reads = reads.pick(~wrong)
+        plausible = Plausible(reads, held)
     pairs = Pairs.of(reads, sequence.by_event(valid))
     changed = falls.places(reads, changes)
     falls.settle(pairs, plausible, changed, falls.moduli_of(told, valid), held)
@@ -53,7 +54,7 @@ def derive(
         covered,
         gaps,
         step_wh=step_wh,
-        open_mw=plausible.most_mw(reads.at_us.size),
+        open_mw=int(plausible.most_mw(reads.at_us.size)),
         findings=tuple(findings),
         synthetic=bool(found.synthetic.any()),
     )

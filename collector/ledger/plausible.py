@@ -51,20 +51,22 @@ class Plausible:
         largest[moves + 1] = np.maximum(largest[moves + 1], _supported(rate))
         self._largest_mw: Ints = np.maximum.accumulate(largest)
 
-    def largest_mw(self, n: int) -> int:
+    def largest_mw(self, n: Ints | int) -> Ints:
         """What was seen up to the second reading after the pair that begins with reading `n`; 0: nothing."""
-        return int(self._largest_mw[min(n + 3, self._largest_mw.size - 1)])
+        seen_mw: Ints = self._largest_mw[np.minimum(np.asarray(n) + 3, self._largest_mw.size - 1)]
+        return seen_mw
 
-    def most_mw(self, n: int) -> int:
+    def most_mw(self, n: Ints | int) -> Ints:
         """The most that the meter is taken to count in the pair that begins with reading `n`."""
         seen_mw = self.largest_mw(n)
-        if not seen_mw:
-            return self._rules.unknown_w * 1000
-        return seen_mw * self._rules.plausible_percent // 100
+        most_mw: Ints = np.where(
+            seen_mw > 0, seen_mw * self._rules.plausible_percent // 100, self._rules.unknown_w * 1000
+        )
+        return most_mw
 
     def most_wh(self, n: int, passed_us: int) -> int:
         """The same as energy of a time."""
-        return energy_wh(self.most_mw(n), passed_us)
+        return energy_wh(int(self.most_mw(n)), passed_us)
 
 
 def _supported(mw: Ints) -> Ints:

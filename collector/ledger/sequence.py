@@ -62,7 +62,7 @@ def in_order(found: Registered, at_us: Ints, entries: Sequence[MeterEntry]) -> t
     read = found.import_wh != UNREAD
     findings: list[Deduced] = []
     chosen: list[Ints] = []
-    for agent in np.unique(found.agent[read]).tolist():
+    for agent in range(len(found.agents)):
         theirs = np.flatnonzero(read & (found.agent == agent))
         kept = _rising(at_us[theirs])
         findings += _backwards(at_us[theirs], kept)
@@ -75,8 +75,9 @@ def in_order(found: Registered, at_us: Ints, entries: Sequence[MeterEntry]) -> t
     typed = [entry for entry in entries if entry.kind == "read" and entry.import_wh is not None]
     both = _with_typed(wired, typed)
     reads, disagreeing = _agreed(both.pick(np.argsort(both.at_us, kind="stable")))
-    _, first = np.unique(reads.at_us, return_index=True)  # of one instant the wire's is kept
-    reads = reads.pick(first)
+    new = np.diff(reads.at_us, prepend=-1) > 0  # of one instant the wire's is kept, as it came first
+    if not new.all():
+        reads = reads.pick(new)
     return reads, [*findings, *disagreeing]
 
 
@@ -105,7 +106,7 @@ def _agreed(reads: Reads) -> tuple[Reads, list[Deduced]]:
                 "made_of_it": "set aside: the wire's readings count",
             }
             findings.append(Deduced("typed_disagrees", at_us, at_us, detail))
-    return reads.pick(keep), findings
+    return (reads if keep.all() else reads.pick(keep)), findings
 
 
 def _lies_between(reads: Reads, before: int, after: int, wh: int) -> bool:
@@ -149,6 +150,8 @@ def _rising(at_us: Ints) -> Ints:
 
 def _backwards(at_us: Ints, kept: Ints) -> list[Deduced]:
     """One event for each run of readings that were set aside, but for a mere repetition."""
+    if kept.size == at_us.size:
+        return []
     aside = np.setdiff1d(np.arange(at_us.size), kept)
     aside = aside[~np.isin(at_us[aside], at_us[kept])]
     runs = np.split(aside, np.flatnonzero(np.diff(aside) > 1) + 1) if aside.size else []

@@ -9,7 +9,7 @@ import numpy as np
 
 from collector.ledger.pairs import Pairs
 from collector.ledger.plausible import Plausible, rate_mw, told_mwh
-from collector.ledger.quantities import Ints
+from collector.ledger.quantities import Ints, Mask
 from collector.ledger.registers import NO_POWER
 from collector.ledger.rules import RegisterRules
 
@@ -56,32 +56,65 @@ class Still:
         delta[list(self.settled)] = 1  # a fall or a break ends a stillness as a rise does
         ends = np.flatnonzero(delta != 0)
         starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64) if ends.size else ends
-        caught_up: list[Rise | None] = []
-        for rise in self._suspects(starts, ends):
-            caught_up.append(rise if self._rise(rise) else None)
-        self._lagging(caught_up)
+        short = self._short(starts, ends)
+        caught_up = [rise for rise in self._suspects(starts, ends) if self._rise(rise)]
+        self._lagging(sorted([*short, *caught_up]))
         last = delta.size
         begun = int(ends[-1]) + 1 if ends.size else 0
         if begun < last:
             self._stood(Rise(begun, last), open_end=True)
 
-    def _suspects(self, starts: Ints, ends: Ints) -> list[Rise]:
-        """Rises after a stillness, and those too large for their own time; the others are plain."""
+    def _is_short(self, starts: Ints, ends: Ints) -> Mask:
+        """Stillnesses in which nothing can have befallen the register but that it lags."""
+        at_us, least_s = self.pairs.reads.at_us, min(self.rules.frozen_s, self.rules.reversed_s)
+        open_pair = np.ones(self.pairs.used.size, np.bool_)
+        open_pair[list(self.settled)] = False
+        short: Mask = (starts < ends) & (at_us[ends] - at_us[starts] < least_s * _S) & open_pair[ends]
+        return short & ~self._leaps_out(starts, ends)
+
+    def _leaps_out(self, starts: Ints, ends: Ints) -> Mask:
+        """Rises that may be leaps: far above the rises beside them, each taken over its own stillness."""
         pairs, at_us = self.pairs, self.pairs.reads.at_us
-        used, rests = pairs.used[ends], starts < ends
-        rate = rate_mw(np.maximum(pairs.used - self.step_wh, 0), np.diff(at_us))
+        used = pairs.used[ends]
+        rate = rate_mw(np.maximum(used - self.step_wh, 0), at_us[ends + 1] - at_us[starts])
         beside = np.zeros_like(rate)
         beside[1:] = rate[:-1]
         beside[:-1] = np.maximum(beside[:-1], rate[1:])
-        leaps = (rate > self.rules.jump_times * beside)[ends] & (used > self.rules.jump_least_wh)
+        large: Mask = rate > self.rules.jump_times * beside
+        return large & (used > self.rules.jump_least_wh)
+
+    def _short(self, starts: Ints, ends: Ints) -> list[Rise]:
+        """Settle all short stillnesses at once; returns those that a rise made up for by more than a step."""
+        chosen = self._is_short(starts, ends)
+        still, before = starts[chosen], ends[chosen]
+        pairs, at_us = self.pairs, self.pairs.reads.at_us
+        used, end, percent = pairs.used[before], before + 1, self.rules.plausible_percent
+        beyond = np.maximum(used - self.step_wh, 0)
+        told_mw = np.abs(np.where(pairs.reads.power_mw == NO_POWER, 0, pairs.reads.power_mw))
+        told_mw = np.maximum(told_mw[before], told_mw[end])
+        seen_mw = self.plausible.largest_mw(before)
+        likely_mw = np.where(told_mw > 0, told_mw, seen_mw)
+        likely_mw = np.where(likely_mw > 0, likely_mw, self.rules.unknown_w * 1000)
+        possible_mw = np.maximum(self.plausible.most_mw(before), told_mw * percent // 100)
+        caught_up = rate_mw(beyond, at_us[end] - at_us[before]) > likely_mw * percent // 100
+        caught_up &= rate_mw(beyond, at_us[end] - at_us[still]) <= possible_mw
+        told_wh = (self.told_mwh[end] - self.told_mwh[still]) // 1000
+        lost_wh = np.where(used * 100 < told_wh * _TOLD_PERCENT, told_wh * 100 // _TOLD_PERCENT - used, 0)
+        pairs.high[before] += np.where(caught_up, lost_wh, 0)
         # A register cannot show less than its step: a rise by one was used since the last.
-        short = at_us[ends] - at_us[starts] < min(self.rules.frozen_s, self.rules.reversed_s) * _S
-        small = rests & short & (used <= self.step_wh) & ~np.isin(ends, list(self.settled))
+        one = caught_up | (used <= self.step_wh)
         inside = np.zeros(pairs.edge.size + 1, np.int64)
-        inside[starts[small] + 1] += 1
-        inside[ends[small] + 1] -= 1
+        inside[still[one] + 1] += 1
+        inside[end[one]] -= 1
         pairs.edge[np.cumsum(inside)[:-1] > 0] = False
-        chosen = np.flatnonzero((rests & ~small) | leaps)
+        more = np.flatnonzero(caught_up & (used > self.step_wh))
+        return [Rise(int(still[n]), int(before[n])) for n in more]
+
+    def _suspects(self, starts: Ints, ends: Ints) -> list[Rise]:
+        """Rises after a long stillness, and those that may be leaps; the others are plain."""
+        chosen = np.flatnonzero(
+            ((starts < ends) | self._leaps_out(starts, ends)) & ~self._is_short(starts, ends)
+        )
         return [Rise(int(starts[n]), int(ends[n])) for n in chosen]
 
     def _rise(self, rise: Rise) -> bool:
@@ -119,10 +152,10 @@ class Still:
 
     def _likely_mw(self, n: int) -> int:
         """The power of a pair: as the meter told it, else the largest that it was seen at."""
-        return self._told_mw(n) or self.plausible.largest_mw(n) or self.rules.unknown_w * 1000
+        return self._told_mw(n) or int(self.plausible.largest_mw(n)) or self.rules.unknown_w * 1000
 
     def _possible_mw(self, n: int) -> int:
-        return max(self.plausible.most_mw(n), self._told_mw(n) * self.rules.plausible_percent // 100)
+        return max(int(self.plausible.most_mw(n)), self._told_mw(n) * self.rules.plausible_percent // 100)
 
     def _told_covers(self, rise: Rise, used: int) -> bool:
         return used * 100 >= self.told_wh(rise.still, rise.before + 1) * _TOLD_PERCENT
@@ -178,7 +211,7 @@ class Still:
         beside = [
             self._mean_mw(int(pairs.used[m]), m, m + 1) for m in (n - 1, after) if 0 <= m < pairs.used.size
         ]
-        support_mw = max(self.plausible.largest_mw(max(0, n - 3)), self._told_mw(n), *beside)
+        support_mw = max(int(self.plausible.largest_mw(max(0, n - 3))), self._told_mw(n), *beside)
         passed_us = int(pairs.reads.at_us[after] - pairs.reads.at_us[n])
         excess_wh = used - support_mw * passed_us // 3_600_000_000_000
         return alone_mw > support_mw * self.rules.jump_times and excess_wh > self.rules.jump_least_wh
@@ -221,19 +254,16 @@ class Still:
         )  # fmt: skip
         return True
 
-    def _lagging(self, found: list[Rise | None]) -> None:
+    def _lagging(self, found: list[Rise]) -> None:
         """One event for each row of catch-ups that follow each other."""
-        row: list[Rise] = []
         at_us = self.pairs.reads.at_us
-        for rise in (*found, None):
-            follows = rise is not None and (not row or rise.still == row[-1].before + 1)
-            if rise is not None and follows:
-                row.append(rise)
-                continue
-            if len(row) >= self.rules.lagging_times:
-                every_us = int(at_us[row[-1].before + 1] - at_us[row[0].still]) // len(row)
+        still, before = np.array(found, np.int64).reshape(-1, 2).T
+        cuts = np.flatnonzero(still[1:] != before[:-1] + 1) + 1
+        for row in np.split(np.arange(still.size), cuts):
+            if row.size >= self.rules.lagging_times:
+                first, last = int(still[row[0]]), int(before[row[-1]]) + 1
+                every_s = int(at_us[last] - at_us[first]) // row.size // _S
                 self.pairs.tell(
-                    "lagging", row[0].still, row[-1].before + 1, times=len(row), every_s=every_us // _S,
+                    "lagging", first, last, times=row.size, every_s=every_s,
                     made_of_it="exact in sum; when within each step is not known",
                 )  # fmt: skip
-            row = [] if rise is None else [rise]
