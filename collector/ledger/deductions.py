@@ -44,6 +44,7 @@ def derive(
     changed = falls.places(reads, changes)
     falls.settle(pairs, plausible, changed, falls.moduli_of(told, valid), held)
     settled = frozenset({*changed, *np.flatnonzero(np.diff(reads.import_wh) < 0).tolist()})
+    pairs.untangle(plausible.most_mw(np.arange(reads.at_us.size - 1)))
     step_wh = _step_wh(reads, told)
     Still.of(pairs, plausible, held, step_wh, settled).deduce()
     findings = sorted([*findings, *pairs.findings], key=lambda f: (f.from_us, f.kind))

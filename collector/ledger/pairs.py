@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from collector.ledger.meter_entries import MeterEntry, event_id
+from collector.ledger.plausible import rate_mw
 from collector.ledger.quantities import Ints, Mask
 from collector.ledger.registers import UNREAD, Deduced, Running
 from collector.ledger.sequence import Reads
@@ -68,6 +69,18 @@ class Pairs:
     def gap(self, first: int, last: int, kind: str) -> None:
         """This time counts as a gap, for this reason."""
         self.cause.update(dict.fromkeys(range(first, last), kind))
+
+    def untangle(self, most_mw: Ints) -> None:
+        """Take a stretch of doubtful instants as one piece if one of its pairs says more than can be."""
+        doubtful, at_us = self.reads.doubtful, self.reads.at_us
+        if not doubtful.any():
+            return
+        touched = doubtful[1:] | doubtful[:-1]
+        impossible = touched & (rate_mw(self.used, np.diff(at_us)) > most_mw)
+        bounds = np.flatnonzero(np.diff(np.concatenate([[False], touched, [False]])))
+        for first, end in bounds.reshape(-1, 2).tolist():
+            if impossible[first:end].any():
+                self.edge[first + 1 : end] = False
 
     def imported(self) -> Running:
         """The running total of the import."""

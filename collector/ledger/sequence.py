@@ -30,7 +30,11 @@ class ClockStep(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """Readings whose import was read, rising in time. `max_gap_us`: how long before it is no gap."""
+    """Readings whose import was read, rising in time.
+
+    `max_gap_us`: how long before it is no gap. `doubtful`: some that its agent told about then were misdated,
+    and nobody knows which.
+    """
 
     at_us: Ints
     import_wh: Ints
@@ -38,12 +42,13 @@ class Reads:
     power_mw: Ints
     max_gap_us: Ints
     typed: Mask
+    doubtful: Mask
 
     def pick(self, chosen: Ints | Mask) -> Reads:
         """Some of them."""
         return Reads(
             self.at_us[chosen], self.import_wh[chosen], self.export_wh[chosen], self.power_mw[chosen],
-            self.max_gap_us[chosen], self.typed[chosen],
+            self.max_gap_us[chosen], self.typed[chosen], self.doubtful[chosen],
         )  # fmt: skip
 
 
@@ -62,15 +67,18 @@ def in_order(found: Registered, at_us: Ints, entries: Sequence[MeterEntry]) -> t
     read = found.import_wh != UNREAD
     findings: list[Deduced] = []
     chosen: list[Ints] = []
+    doubtful = np.zeros(at_us.size, np.bool_)
     for agent in range(len(found.agents)):
         theirs = np.flatnonzero(read & (found.agent == agent))
         kept = _rising(at_us[theirs])
         findings += _backwards(at_us[theirs], kept)
+        if kept.size < theirs.size:
+            doubtful[theirs] = _tangled(at_us[theirs])
         chosen.append(theirs[kept])
     n = np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
     wired = Reads(
         at_us[n], found.import_wh[n], found.export_wh[n], found.power_mw[n],
-        _max_gap_us(found.interval_s[n], at_us[n]), np.zeros(n.size, np.bool_),
+        _max_gap_us(found.interval_s[n], at_us[n]), np.zeros(n.size, np.bool_), doubtful[n],
     )  # fmt: skip
     typed = [entry for entry in entries if entry.kind == "read" and entry.import_wh is not None]
     both = _with_typed(wired, typed)
@@ -126,6 +134,7 @@ def _with_typed(wired: Reads, typed: Sequence[MeterEntry]) -> Reads:
         np.concatenate([wired.power_mw, np.full(size, NO_POWER)]),
         np.concatenate([wired.max_gap_us, np.zeros(size, np.int64)]),
         np.concatenate([wired.typed, np.ones(size, np.bool_)]),
+        np.concatenate([wired.doubtful, np.zeros(size, np.bool_)]),
     )
 
 
@@ -146,6 +155,13 @@ def _rising(at_us: Ints) -> Ints:
     while before[row[-1]] >= 0:
         row.append(int(before[row[-1]]))
     return np.array(row[::-1], np.int64)
+
+
+def _tangled(at_us: Ints) -> Mask:
+    """True for each reading that another one, told before or after it, is dated on the wrong side of."""
+    before, after = np.maximum.accumulate(at_us), np.minimum.accumulate(at_us[::-1])[::-1]
+    wrong: Mask = (at_us < before) | (at_us > after)
+    return wrong
 
 
 def _backwards(at_us: Ints, kept: Ints) -> list[Deduced]:

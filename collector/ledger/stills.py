@@ -136,7 +136,8 @@ class Still:
             if together_mw <= self._possible_mw(rise.before):
                 self._caught_up(rise, used)
                 return True
-        if not pairs.reads.typed[end] and self._leaps(rise.before, used, alone_mw):
+        apart = pairs.reads.typed[end] or pairs.reads.doubtful[[rise.before, end]].any()
+        if not apart and self._leaps(rise.before, used, alone_mw):
             self._leap(rise.before, used)
         elif rests:
             self._stood(rise)
