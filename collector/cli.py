@@ -7,6 +7,7 @@ import json
 import signal
 import threading
 from pathlib import Path
+from queue import SimpleQueue
 
 import click
 from rich.console import Console
@@ -57,11 +58,24 @@ def check(path: Path) -> None:
 @_config
 def run(path: Path) -> None:
     """Run until SIGTERM or SIGINT."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     with _told():
-        app.run(config.load(path), stop, click.echo)
+        app.run(config.load(path), stop_on_signals(), click.echo)
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM or SIGINT sets, however often they come."""
+    # Not in the handler itself: it may run inside `stop.wait` or another `stop.set`, which hold the event's
+    # lock, and would wait for itself for ever. A SimpleQueue's `put` may be interrupted by another.
+    heard, stop = SimpleQueue[int](), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: heard.put(number))
+
+    def wait() -> None:
+        heard.get()
+        stop.set()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    return stop
 
 
 @collector.command("status")
