@@ -52,7 +52,7 @@ def scrape(port: int) -> str:
     return text
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(junk=mutated(REQUEST) | st.binary(max_size=200))
 def test_no_request_keeps_the_next_scrape_from_its_answer(port: int, junk: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as talk:
