@@ -27,7 +27,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from agent import wire
-from agent.wire import WireError
+from agent.wire import Packet, WireError
 from collector import segment as segments
 
 FILE = "manifest"
@@ -88,15 +88,20 @@ def seal(segment: int, content: bytes, prev: str) -> Seal:
             packet = wire.open_packet(found.packet)
         except WireError:
             continue  # nothing but opened packets is appended; `verify` names what is none
-        envelope = packet.envelope
-        key = (envelope.org, envelope.site, envelope.agent)
-        first_seq = parts[key].first_seq if key in parts else envelope.seq
-        parts[key] = Part(*key, first_seq, envelope.seq, packet.hash.hex())
+        enter(parts, packet)
     return Seal(
         prev=prev, segment=segment, bytes=len(content), sha256=hashlib.sha256(content).hexdigest(),
         records=count, first_received_us=first_us, last_received_us=last_us,
         agents=tuple(parts[key] for key in sorted(parts)),
     )  # fmt: skip
+
+
+def enter(parts: dict[tuple[str, str, str], Part], packet: Packet) -> None:
+    """One more batch of a segment, in the order of its records."""
+    envelope = packet.envelope
+    key = (envelope.org, envelope.site, envelope.agent)
+    first_seq = parts[key].first_seq if key in parts else envelope.seq
+    parts[key] = Part(*key, first_seq, envelope.seq, packet.hash.hex())
 
 
 @dataclass(slots=True)
@@ -144,6 +149,8 @@ def parse(content: bytes) -> Manifest:
             signature = bytes.fromhex(raw[:_SIGNATURE_DIGITS].decode("ascii"))
             text = raw[_SIGNATURE_DIGITS + 1 :]
             line = _lines.decode(text)
+            for part in line.agents if isinstance(line, Seal) else ():
+                bytes.fromhex(part.last_hash)
             if _encode(signature, line) != raw:
                 raise ValueError("not written as the collector writes it")
         except (ValueError, msgspec.DecodeError) as error:
