@@ -1,7 +1,7 @@
 # make demo   the main job on one machine, nothing else installed     make demo ARGS="--exit --miners 24"
 # make test   format, lint, types, walls, tests                       make test ARGS="-k spool"
 # make bench  speed and memory, side by side with what others use
-# make fuzz   what comes from a device's socket, mutated
+# make fuzz   whatever comes from outside, mutated: devices' replies, messages, files, requests
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,9 +19,10 @@ test: check
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
 
-# More than 100,000 mutated replies through every driver; a short form is part of make test.
+# More than 100,000 mutated replies through every driver, and 5,000 of each other thing that comes from outside;
+# a short form is part of make test.
 fuzz: $(VENV)/.dev
-	HASHLEDGER_FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest --timeout 1800 tests/agent/miners/test_mutations.py $(ARGS)
+	HASHLEDGER_FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest --timeout 1800 tests/agent/miners/test_mutations.py tests/fuzz $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -234,7 +234,7 @@ class Clock:
     def _restore(self) -> None:
         try:
             kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return  # a first start: somebody is here who sets the box up, so there is nothing to wait for
         self._synchronised_once = kept.synchronised_once
         base_us = self._box.base_us()

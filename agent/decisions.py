@@ -72,7 +72,7 @@ def load(path: Path) -> list[Decision]:
         return msgspec.json.decode(path.read_bytes(), type=list[Decision])
     except FileNotFoundError:
         return []
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DecisionsError(f"{path}: {error}") from error
 
 

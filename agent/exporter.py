@@ -5,6 +5,7 @@ Labels hold no payout address and no pool user: those are confidential. Ages ins
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter
@@ -216,14 +217,25 @@ def _fleet(rows: Sequence[Seen]) -> Iterator[Metric]:
     yield _gauge("hashledger_agent_power_watts", power)
 
 
+# A scraper asks at once; a connection that says nothing may not hold a thread for ever.
+REQUEST_TIMEOUT_S = 10
+
+
 class _Server(ThreadingMixIn, WSGIServer):
     """A slow scraper must not hold up a health check."""
 
     daemon_threads = True
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """One that hangs up or says nothing is no news."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
 
 class _Quiet(WSGIRequestHandler):
     """Requests are not logged: one a few seconds says nothing."""
+
+    timeout = REQUEST_TIMEOUT_S
 
     def log_message(self, format: str, *args: Any) -> None:
         return

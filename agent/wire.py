@@ -278,7 +278,7 @@ def _check_sweep(sweep: Sweep) -> None:
     if rest:
         raise WireError("sweep: devices is not a multiple of 16 bytes")
     for name, (width, _) in COLUMNS.items():
-        if len(sweep.columns.get(name, b"")) != count * width:
+        if name not in sweep.columns or len(sweep.columns[name]) != count * width:
             raise WireError(f"sweep: column {name} does not hold {count} values of {width} bytes")
 
 

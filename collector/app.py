@@ -69,7 +69,8 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
     _own_folder(settings)
     with ExitStack() as stack:
         child = _start_broker(settings, stack)
-        book = Journal(settings.journal_dir)
+        key = private.collector_key(settings.state_dir)
+        book = Journal(settings.journal_dir, key=key)
         stack.callback(book.close)
         if book.cut is not None:
             say(f"journal: {book.cut}; nothing acknowledged was in it")
@@ -77,7 +78,7 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         stack.callback(store.close)
         imports.replay(store, settings.org, settings.statements_dir)
         meter_files.replay(store, settings.org, settings.meter_entries_dir)
-        fold = tables.catch_up(store, settings.org, settings.journal_dir)
+        fold = tables.catch_up(store, settings.org, settings.journal_dir, settings.archive_dir)
         agents = keys(settings, load_roll(settings.state_dir))
         ingest = Ingest(store, book, fold, agents)
         inbox = Inbox()
@@ -86,7 +87,7 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         desk.renewed(now_us())
         link = Link(
             settings.mqtt, settings.org, inbox, ingest.counters,
-            lambda: ingest.acks() + register.messages(), private.collector_key(settings.state_dir), say, desk,
+            lambda: ingest.acks() + register.messages(), key, say, desk,
         )  # fmt: skip
         failure: list[BaseException] = []
         worker = threading.Thread(
@@ -171,7 +172,7 @@ def rebuild(settings: Config) -> dict[str, int]:
         draft = settings.ledger_path.with_suffix(".rebuild")
         _remove(draft)
         store = Store.open(sqlite_url(draft))
-        tables.catch_up(store, settings.org, settings.journal_dir)
+        tables.catch_up(store, settings.org, settings.journal_dir, settings.archive_dir)
         imports.replay(store, settings.org, settings.statements_dir)
         meter_files.replay(store, settings.org, settings.meter_entries_dir)
         if settings.ledger_path.is_file():

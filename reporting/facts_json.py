@@ -25,7 +25,7 @@ def decode_facts(content: bytes) -> PeriodFacts:
     try:
         facts = msgspec.json.decode(content, type=PeriodFacts)
         unknown = _unknown_keys(msgspec.json.decode(content), msgspec.to_builtins(facts), "$")
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ReportingError(f"not the facts of a period: {error}") from error
     if unknown:
         raise ReportingError(f"not the facts of a period: unknown key {', '.join(unknown)}")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from collector.export import metrics as m
@@ -85,11 +90,31 @@ def _family(metric: m.Metric) -> CounterMetricFamily | GaugeMetricFamily:
     return kind(metric.name, metric.help, labels=metric.labels)
 
 
+# A scraper asks at once; a connection that says nothing may not hold a thread for ever.
+REQUEST_TIMEOUT_S = 10
+
+
+class _Server(ThreadingWSGIServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """One that hangs up or says nothing is no news."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _Quiet(WSGIRequestHandler):
+    timeout = REQUEST_TIMEOUT_S
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """A request every few seconds says nothing."""
+
+
 def serve(host: str, port: int, scrape: Callable[[], Iterable[Sample]]) -> Callable[[], None]:
     """Serve `/metrics` in a thread of its own; returns what stops it. OSError if the address is taken."""
     registry = CollectorRegistry()
     registry.register(_Exporter(scrape))
-    server, thread = start_http_server(port, host, registry)
+    server = make_server(host, port, make_wsgi_app(registry), _Server, _Quiet)
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
 
     def stop() -> None:
         server.shutdown()

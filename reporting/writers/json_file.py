@@ -28,7 +28,7 @@ def read(content: bytes) -> Filing:
     """The filing in a JSON file of ours; ReportingError when it is not one or its hash does not match."""
     try:
         document = msgspec.json.decode(content, type=_Document)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ReportingError(f"not a filing: {error}") from error
     if document.format != _FORMAT:
         raise ReportingError(f"not a filing of format {_FORMAT}: {document.format!r}")

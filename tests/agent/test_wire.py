@@ -51,6 +51,12 @@ def test_a_number_no_column_can_hold_is_unread_rather_than_clamped() -> None:
         assert wire.values(sweep([impossible]), "power_mw") == [wire.missing("power_mw")]
 
 
+def test_a_sweep_without_a_column_is_refused_even_where_it_has_no_readings() -> None:
+    columns = {name: b"" for name in wire.COLUMNS if name != "delay_ms"}
+    with pytest.raises(wire.WireError, match="delay_ms"):
+        wire.unpack(wire.pack([wire.Sweep(1, 60, b"", columns)]))
+
+
 def test_a_real_zero_is_not_unread() -> None:
     assert wire.values(sweep([0.0]), "power_mw") == [0] != [wire.missing("power_mw")]
 
