@@ -18,6 +18,9 @@ from collector.ledger.registers import NO_POWER, UNREAD, History, MeterProfile
 from collector.ledger.sequence import ClockStep
 from collector.store import schema
 
+# A meter that has not been read for longer is dead; its history has when.
+_LAST_READ_DAYS = 31
+
 
 @dataclass(frozen=True, slots=True)
 class MeterNow:
@@ -133,6 +136,8 @@ def _now(
     if day is None:
         return MeterNow(meter, described, None, None, None, None, None, None)
     found = meterdays.read(connection, org, site, meter, day)
+    if not (found.import_wh != UNREAD).any():  # it fails, perhaps since long: what it last read is older
+        found = meterdays.read(connection, org, site, meter, day - _LAST_READ_DAYS)
     read, failed = found.import_wh != UNREAD, found.problem > 0
     last = int(np.where(read, found.at_us, -1).argmax()) if read.any() else None
     wrong = int(np.where(failed, found.at_us, -1).argmax()) if failed.any() else None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.wire import Meter
+from agent.wire import Meter, RegisterReading
 from collector.ledger.deductions import derive
 from collector.ledger.meter_entries import MeterEntry, event_id
 from collector.ledger.quantities import HALF_HOUR_US, Ints
-from collector.ledger.registers import History
+from collector.ledger.registers import History, RegisterRow
 from tests.collector.meter_model import HOUR_US, MW_US_PER_WH, Load, Register, polls, registered, rows
 from tests.collector.support import SITE, T0, S
 
@@ -261,3 +261,15 @@ def test_a_typed_reading_that_the_wire_contradicts_is_set_aside() -> None:
     assert kinds(history) == ["typed_disagrees"]
     assert total_wh(history, T0, T0 + 4 * HOUR_US) == 240_000
     holds(history, load, edges(4))
+
+
+def test_what_falls_all_the_time_is_no_register() -> None:
+    readings = [
+        RegisterRow(T0 + n * S, n + 1, "box-1", 1, False, RegisterReading("main", 0, 10 * (n % 2)))
+        for n in range(50_000)
+    ]
+    history = derive(registered(readings))
+    assert kinds(history) == ["unusable"]
+    assert total_wh(history, T0, T0 + 50_000 * S) == 0
+    profile = history.profile(np.array([T0, T0 + 50_000 * S]))
+    assert int(profile.gap_us[0]) == 50_000 * S
