@@ -28,8 +28,12 @@ def derive(
     told: Sequence[Meter] = (),
     entries: Sequence[MeterEntry] = (),
     clock_steps: Sequence[ClockStep] = (),
+    load: Running | None = None,
 ) -> History:
-    """All that a meter's readings, what was told of it and what people said amount to."""
+    """All that a meter's readings, what was told of it and what people said amount to.
+
+    `load`: what the devices behind it were seen to use, to tell a frozen register from one at rest.
+    """
     valid, told = standing(entries), [_possible(meter) for meter in told]
     at_us = sequence.redated(found, clock_steps)
     reads, findings = sequence.in_order(found, at_us, valid)
@@ -55,7 +59,7 @@ def derive(
     settled = frozenset({*changed, *np.flatnonzero(np.diff(reads.import_wh) < 0).tolist()})
     pairs.untangle(plausible.most_mw(np.arange(reads.at_us.size - 1)))
     step_wh = _step_wh(reads, told)
-    Still.of(pairs, plausible, held, step_wh, settled).deduce()
+    Still.of(pairs, plausible, held, step_wh, settled, load).deduce()
     findings = sorted([*findings, *pairs.findings], key=lambda f: (f.from_us, f.kind))
     covered, gaps = _time(pairs, found, at_us)
     return History(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from agent.wire import Meter, RegisterReading
 from collector.ledger.deductions import derive
 from collector.ledger.meter_entries import MeterEntry, event_id
 from collector.ledger.quantities import HALF_HOUR_US, Ints
-from collector.ledger.registers import History, RegisterRow
+from collector.ledger.registers import History, RegisterRow, Running
 from tests.collector.meter_model import HOUR_US, MW_US_PER_WH, Load, Register, polls, registered, rows
 from tests.collector.support import SITE, T0, S
 
@@ -172,6 +174,20 @@ def test_a_register_that_stood_while_power_flowed_is_a_gap_with_bounds() -> None
     assert total_wh(history, T0, T0 + DAY_US) == (load.used(T0, T0 + DAY_US) - missing) // MW_US_PER_WH
     holds(history, load, edges(24))
     assert int(history.profile(edges(24)).gap_by_cause_us["frozen"].sum()) == 5 * HOUR_US
+
+
+def test_what_the_devices_used_tells_a_frozen_register_from_one_at_rest() -> None:
+    load = day_and_night(2)
+    lost = (T0 + 9 * HOUR_US, T0 + 14 * HOUR_US)
+    readings = registered(rows(Register(load, lost_us=lost).read, polls(24)))
+    assert kinds(derive(readings, [described(step_wh=1)])) == []  # a rest of five hours, for all it knows
+    cells = edges(24)
+    used = [load.used(a, b) * 8 // 10 // MW_US_PER_WH for a, b in pairwise(cells.tolist())]  # the rest cools
+    seen = np.array(used, np.int64)
+    history = derive(readings, [described(step_wh=1)], load=Running(cells, seen, seen, seen))
+    assert kinds(history) == ["frozen"]
+    assert "devices behind it" in history.findings[0].detail["made_of_it"]
+    holds(history, load, cells)
 
 
 def test_a_load_at_rest_is_at_rest() -> None:
