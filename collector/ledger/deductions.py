@@ -47,10 +47,10 @@ def derive(
         return _nothing(reads, found, tuple(findings))
     plausible = Plausible(reads)
     changes = falls.breaks(told, valid)
-    wrong = falls.misread(reads, plausible, falls.places(reads, changes))
+    wrong, old, behind = falls.misread(reads, plausible, falls.places(reads, changes))
     findings += falls.misreadings(reads, wrong)
-    if wrong.any():
-        reads = reads.pick(~wrong)
+    if wrong.any() or old.any():
+        reads = reads.pick(~(wrong | old))
         plausible = Plausible(reads)
     pairs = Pairs.of(reads, sequence.by_event(valid))
     changed = falls.places(reads, changes)
@@ -59,6 +59,7 @@ def derive(
     pairs.untangle(plausible.most_mw(np.arange(reads.at_us.size - 1)))
     step_wh = _step_wh(reads, told)
     Still.of(pairs, plausible, step_wh, settled, load).deduce()
+    lags = tuple(falls.lags(pairs, plausible, behind))
     findings = sorted([*findings, *pairs.findings], key=lambda f: (f.from_us, f.kind))
     covered, gaps = _time(pairs, found, at_us)
     return History(
@@ -68,6 +69,7 @@ def derive(
         gaps,
         step_wh=step_wh,
         open_mw=int(plausible.most_mw(reads.at_us.size)),
+        lags=lags,
         findings=tuple(findings),
         synthetic=bool(found.synthetic.any()),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from agent.wire import Meter
 from collector.ledger import rules
 from collector.ledger.meter_entries import MeterEntry
 from collector.ledger.pairs import Pairs
-from collector.ledger.plausible import Plausible, rate_mw
+from collector.ledger.plausible import Plausible, energy_wh, rate_mw
 from collector.ledger.quantities import Mask
 from collector.ledger.registers import Deduced
 from collector.ledger.sequence import Reads
@@ -77,10 +78,21 @@ def places(reads: Reads, found: Sequence[Break]) -> dict[int, Break]:
     return placed
 
 
-def misread(reads: Reads, plausible: Plausible, changed: dict[int, Break]) -> Mask:
-    """True for a reading that fell, or leapt, and was back where it had been within a few readings."""
+class Behind(NamedTuple):
+    """From an instant on a register showed what it had been before: it is behind by some energy."""
+
+    from_us: int
+    wh: int
+
+
+def misread(reads: Reads, plausible: Plausible, changed: dict[int, Break]) -> tuple[Mask, Mask, list[Behind]]:
+    """Readings that were misread, those that showed what had been before, and when these began.
+
+    Misread: it fell, or leapt, and was back where it had been within a few readings.
+    """
     register, at_us = reads.import_wh, reads.at_us
-    wrong = np.zeros(at_us.size, np.bool_)
+    wrong, old = np.zeros(at_us.size, np.bool_), np.zeros(at_us.size, np.bool_)
+    behind: list[Behind] = []
     upto = -1
     for before in np.flatnonzero(np.diff(register) < 0).tolist():
         after = before + 1
@@ -95,18 +107,58 @@ def misread(reads: Reads, plausible: Plausible, changed: dict[int, Break]) -> Ma
             continue
         end = min(at_us.size, after + few)
         back = np.flatnonzero(register[after + 1 : end] >= register[before])
-        if back.size == 0:
-            continue
-        again = after + 1 + int(back[0])
-        returns = _rate_mw(reads, again - 1)
-        whole_us = int(at_us[again] - at_us[before])
-        fits = int(register[again] - register[before]) <= plausible.most_wh(again, whole_us) + 1
-        # From near 0 it may be a new register that has come as far; then it has not leapt there.
-        leaps = returns > plausible.most_mw(again) or 2 * register[after] > register[before]
-        if fits and leaps:
+        again = after + 1 + int(back[0]) if back.size else 0
+        if again and _returns(reads, plausible, before, again):
             wrong[after:again] = True
             upto = again - 1
-    return wrong
+            continue
+        again = _caught_up(reads, plausible, before)
+        if again:
+            old[after:again] = True
+            behind.append(Behind(int(at_us[before]), int(register[before] - register[after])))
+            upto = again - 1
+    return wrong, old, behind
+
+
+def _returns(reads: Reads, plausible: Plausible, before: int, again: int) -> bool:
+    """True if the register went on from where it had been, and not from where it fell to."""
+    register, whole_us = reads.import_wh, int(reads.at_us[again] - reads.at_us[before])
+    fits = int(register[again] - register[before]) <= plausible.most_wh(again, whole_us) + 1
+    # From near 0 it may be a new register that has come as far; then it has not leapt there.
+    leaps = _rate_mw(reads, again - 1) > plausible.most_mw(again)
+    return bool(fits and (leaps or 2 * register[before + 1] > register[before]))
+
+
+def _caught_up(reads: Reads, plausible: Plausible, before: int) -> int:
+    """Where a register that fell by no more than an hour's energy had it again, at its own pace; or 0.
+
+    A gateway's memory or a meter's mean does that; another meter with nearly the same register does not.
+    """
+    register, at_us = reads.import_wh, reads.at_us
+    held_us = rules.at(int(at_us[before])).registers.jump_least_s * 1_000_000
+    hour_wh = energy_wh(int(plausible.largest_mw(before)), held_us)
+    if register[before] - register[before + 1] > hour_wh or 2 * register[before + 1] <= register[before]:
+        return 0
+    end = int(np.searchsorted(at_us, at_us[before] + 2 * held_us))
+    back = np.flatnonzero(register[before + 1 : end] >= register[before])
+    return before + 1 + int(back[0]) if back.size else 0
+
+
+def lags(pairs: Pairs, plausible: Plausible, behind: Sequence[Behind]) -> Iterator[tuple[int, int, int]]:
+    """(from, until, most Wh) of each time in which the register was behind; its end is where it leapt on."""
+    at_us = pairs.reads.at_us
+    rate = rate_mw(pairs.used, np.diff(at_us))
+    leaps = np.flatnonzero(rate > plausible.most_mw(np.arange(rate.size)))
+    for since in behind:
+        nth = int(np.searchsorted(at_us[leaps], since.from_us, side="right"))
+        last = int(leaps[nth]) + 1 if nth < leaps.size else at_us.size - 1
+        caught_wh = int(pairs.used[leaps[nth]]) if nth < leaps.size else 0
+        # How far it is behind goes with the load: twice what was seen holds a load that doubled.
+        most_wh = 2 * max(since.wh, caught_wh)
+        first = int(np.searchsorted(at_us, since.from_us))
+        made = f"exact in sum; at any time up to {most_wh} Wh of it were not shown yet"
+        pairs.tell("lagging", first, last, behind_wh=since.wh, made_of_it=made)
+        yield since.from_us, int(at_us[last]), most_wh
 
 
 def _rate_mw(reads: Reads, n: int) -> int:
@@ -155,7 +207,12 @@ def settle(
         before, after = int(register[n]), int(register[n + 1])
         modulus, source = _modulus(moduli, int(at_us[n]), before)
         wrapped = None if modulus is None else after + modulus - before
-        if wrapped is not None and 0 <= wrapped <= most_wh and not pairs.denied("rollover", n):
+        held = rules.at(int(at_us[n])).registers
+        most_wrapped_wh = most_wh
+        if modulus is not None and source == "told" and before * 100 >= modulus * held.modulus_near_percent:
+            # Close below the modulus it rolled over, even if the load was never seen that large.
+            most_wrapped_wh = max(most_wh, energy_wh(held.unknown_w * 1000, passed_us))
+        if wrapped is not None and 0 <= wrapped <= most_wrapped_wh and not pairs.denied("rollover", n):
             pairs.put(n, n + 1, wrapped, wrapped, wrapped)
             pairs.tell(
                 "rollover", n, n + 1, modulus_wh=modulus, modulus_is=source, before_wh=before, after_wh=after,

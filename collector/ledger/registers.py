@@ -162,6 +162,7 @@ class History:
     gaps: Mapping[str, Running]  # time, by cause
     step_wh: int
     open_mw: int = 0  # the most that it may draw since its last reading
+    lags: tuple[tuple[int, int, int], ...] = ()  # (from, until, most Wh not shown yet)
     findings: tuple[Deduced, ...] = ()
     synthetic: bool = False
 
@@ -173,6 +174,9 @@ class History:
         # A register shows whole steps: what two readings differ by is off by less than one.
         begun_us = self.imported.at_us[:1]
         step_wh = np.where(end_us > begun_us[0], self.step_wh, 0) if begun_us.size else np.zeros_like(low_wh)
+        for from_us, until_us, wh in self.lags:
+            low_wh = np.maximum(low_wh - np.where((from_us < start_us) & (start_us < until_us), wh, 0), 0)
+            high_wh = high_wh + np.where((from_us < end_us) & (end_us < until_us), wh, 0)
         below, above = _class_per_mille(start_us)
         low_wh = np.maximum(low_wh - step_wh - -(-low_wh * below // 1000), 0)
         high_wh = high_wh + step_wh + -(-high_wh * above // 1000)

@@ -292,11 +292,13 @@ class Still:
 
     def _lagging(self, found: list[Rise]) -> None:
         """One event for each row of catch-ups that follow each other."""
+        if not found:
+            return
         at_us = self.pairs.reads.at_us
-        still, before = np.array(found, np.int64).reshape(-1, 2).T
+        still, before = np.array(found, np.int64).T
         cuts = np.flatnonzero(still[1:] != before[:-1] + 1) + 1
         for row in np.split(np.arange(still.size), cuts):
-            first, last = int(still[row[0]]) if row.size else 0, int(before[row[-1]]) + 1 if row.size else 0
+            first, last = int(still[row[0]]), int(before[row[-1]]) + 1
             if row.size >= self._rules(first).lagging_times:
                 every_s = int(at_us[last] - at_us[first]) // row.size // _S
                 self.pairs.tell(

@@ -212,6 +212,20 @@ def test_a_meter_that_lags_is_named_once_and_exact_in_sum() -> None:
     holds(history, load, edges(24))
 
 
+def test_a_gateway_that_shows_what_was_is_named_and_bounded() -> None:
+    """For two hours it gives the registers of a quarter of an hour ago, and then those of now again."""
+    load = day_and_night(2)
+    meter = Register(load, start_wh=10**7)
+    from_us, until_us, late_us = T0 + 11 * HOUR_US, T0 + 13 * HOUR_US, 900 * S
+    readings = rows(lambda us: meter.read(us - late_us if from_us <= us < until_us else us), polls(24))
+    history = derive(registered(readings), [described(step_wh=1)])
+    assert kinds(history) == ["lagging"]
+    (lagging,) = history.findings
+    assert (lagging.from_us, lagging.until_us) == (from_us - 60 * S, until_us)
+    assert total_wh(history, T0, T0 + DAY_US) == load.used(T0, T0 + DAY_US) // MW_US_PER_WH
+    holds(history, load, edges(24))
+
+
 def test_a_coarse_register_does_not_lag() -> None:
     load = Load([(T0, 30 * KW)])
     meter = Register(load, step_wh=10_000)
