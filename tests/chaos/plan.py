@@ -17,7 +17,8 @@ BROKERS = ("mosquitto", "embedded")
 # One start in so many is cut short, wherever it stands: catching up, opening, connecting.
 EARLY_ONE_IN = 4
 START_S = 2.0  # within this after its start an early kill comes
-RUNNING_S = 2.5  # within this after being ready any other
+# Within this after being ready any other; of the broker sooner: it dies twice as often, once as each kind.
+RUNNING_S = {"agent": 5.0, "collector": 5.0, "broker": 2.5}
 # Sweeps between two troubles of the box's clock, and how long one lasts; less than what is held in memory.
 CLOCK_EVERY, CLOCK_SWEEPS = (120, 400), (2, 12)
 YEAR_US = 366 * 86_400_000_000
@@ -75,7 +76,9 @@ def lives(seed: int, component: str, kills: int) -> Iterator[Life]:
         draw.shuffle(brokers)
     for broker in brokers:
         early = draw.randrange(EARLY_ONE_IN) == 0
-        yield Life(early, draw.uniform(0, START_S if early else RUNNING_S), draw.expovariate(4), broker)
+        yield Life(
+            early, draw.uniform(0, START_S if early else RUNNING_S[component]), draw.expovariate(4), broker
+        )
 
 
 def link_faults(seed: int, pause_s: float) -> Iterator[LinkFault]:

@@ -16,7 +16,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,7 +74,7 @@ class Writer:
             _tell("begun", sweep)
             self._box.sweep = sweep
             await agent.sweep_once(poll)
-            time.sleep(self._pause_s)
+            await asyncio.sleep(self._pause_s)
             sweep += 1
         # What the box could not date is dated before the end: nothing has to be given up.
         while not agent.clock.anchored:
