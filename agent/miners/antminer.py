@@ -1,4 +1,5 @@
-"""Stock Bitmain firmware: cgminer API for what changes, CGI pages behind digest for who it is.
+"""Stock Bitmain firmware, and that of makers who took it over: cgminer API for what changes, CGI pages behind
+digest for who it is.
 
 With `new_api` newer firmware answers `stats` in the shape of its web pages (`rate_5s`, `chain`, `watt`);
 older firmware ignores the word. Where 4028 is closed the same pages are read over the web.
@@ -24,7 +25,8 @@ from agent.transports.cgminer import Json
 from agent.transports.http import Asked
 
 FAMILY = "antminer"
-MAKE = "Bitmain"
+# Other makers took Bitmain's program and pages over: how their models' names begin.
+_MAKERS = {"antminer": "Bitmain", "hammer": "Hammer", "dg": "Elphapex", "volcminer": "VolcMiner"}
 
 SYSTEM_INFO = "/cgi-bin/get_system_info.cgi"
 MINER_CONF = "/cgi-bin/get_miner_conf.cgi"
@@ -34,13 +36,12 @@ WEB_PAGES = {"stats": "/cgi-bin/stats.cgi", "summary": "/cgi-bin/summary.cgi", "
 SLEEP_MODE = "1"  # miner-mode of get_miner_conf.cgi: 0 normal, 1 sleep, 2 high, 3 low
 POWER_KEYS = ("watt", "power", "Power", "chain_power")
 FIRMWARE_KEYS = ("system_filesystem_version", "file_system_version")
-SERIAL_KEYS = ("serinum", "serial_no", "serial")
+SERIAL_KEYS = ("serinum", "serial_no", "serial", "dev_sn")
 MAX_CHAINS = 16  # the API numbers its chain fields 1 to 16
 _SUPPLY = re.compile(r"\s*(?:miner )?power:\s*(\d{1,6})\s*")
 _STOCK_TYPE = re.compile(r"Antminer [\w+\-. ]+(\(\d+\w*\))?")  # other firmware adds its name in brackets
 _FOREIGN = ("vnish", "hiveon", "luxminer", "boser", "bosminer", "rwglr", "kaonsu", "braiins")
 _FAN_KEYS = [f"fan{n}" for n in range(1, 9)]
-_SHA256_MODEL = re.compile(r"Antminer [STRV]\d", re.IGNORECASE)
 
 
 def recognise(seen: Mapping[str, Json]) -> bool:
@@ -118,11 +119,12 @@ def parse(
 ) -> Reading:
     """The reading of replies named as `read` names them."""
     info, row = got.get("system_info", {}), _merged(got)
-    values: dict[str, Any] = {"make": MAKE}
+    values: dict[str, Any] = {}
     unknown: dict[str, str] = {}
     program = fields.text(row.get("Type")) or fields.text(row.get("type"))
     board = fields.text(info.get("minertype"))
     values["model"] = program or board
+    values["make"] = _maker(values["model"])
     swapped = program and board and not _same_name(program, board)
     if swapped:  # a control board of another machine answers the web pages
         unknown["minertype"] = f"the web pages say {board}, the mining program {program}"
@@ -130,9 +132,7 @@ def parse(
         stamp = fields.text(row.get("CompileTime"))
         image = fields.text(fields.first(info, *FIRMWARE_KEYS))
         values["firmware"] = stamp or image if swapped else image or stamp
-        values |= _identity(info, unknown)
-    else:
-        values["make"] = values["make"] if program else None
+        values |= _identity(info, row, unknown)
     values["hashrate_hs"], values["hashrate_window"], why = _hashrate(
         _rates(got), fields.text(row.get("Type")), find(values["model"])
     )
@@ -154,10 +154,17 @@ def parse(
     values["state"] = fields.warming(state, values["uptime_s"])
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "no rate of this moment and no mode was read"
-    values |= _sensors(row)
+    if values["state"] is State.MINING and not pools_reason:
+        values["pools"] = fields.only_source(values["pools"])
+    values |= sensors(row)
     if full:
-        values |= _boards(row)
+        values |= boards(row)
     return fields.build(FAMILY, observed_us, values, unknown, full=full, failed=failed)
+
+
+def _maker(name: str | None) -> str | None:
+    plain = (name or "").lower()
+    return next((maker for start, maker in _MAKERS.items() if plain.startswith(start)), None)
 
 
 def _same_name(one: str, other: str) -> bool:
@@ -174,14 +181,16 @@ def _merged(got: Mapping[str, Json]) -> Json:
         fields.part(got.get("summary"), "INFO"),
         *fields.rows(got.get("version"), "VERSION"),
         *fields.rows(got.get("web_stats"), "STATS"),
+        fields.part(got.get("web_stats"), "INFO"),
     )
     for row in reversed(sources):
         merged.update(row)
     return merged
 
 
-def _identity(info: Json, unknown: dict[str, str]) -> dict[str, Any]:
-    serial = fields.first(info, *SERIAL_KEYS)
+def _identity(info: Json, row: Json, unknown: dict[str, str]) -> dict[str, Any]:
+    serials = [about[key] for about in (info, row) for key in SERIAL_KEYS if key in about]
+    serial = next((raw for raw in serials if fields.serial(raw)), serials[0] if serials else None)
     found = {
         "mac": fields.mac(info.get("macaddr")),
         "serial": fields.serial(serial),
@@ -217,28 +226,15 @@ def _hashrate(
         # A mean since start says nothing of now where the present rate is there and cannot be read.
         if window == rates.SINCE_START and rates.CURRENT in written:
             continue
-        for raw, label_hs, stated_hs in written.get(window, []):
-            value = fields.number(raw)
+        for rate in written.get(window, []):
+            value = fields.number(rate.raw)
             if value is None or value < 0:
                 why = why or f"the {window} rate is no number"
-            elif (scale := _scale(value, label_hs, stated_hs, model, name)) is None:
+            elif (found := rates.in_hs(rate, model, name)) is None:
                 why = why or "the unit of the rate cannot be told"
             else:
-                return value * scale, window, None
+                return found, window, None
     return None, None, why
-
-
-def _scale(
-    value: float, label: float | None, stated: float | None, model: Model | None, name: str | None
-) -> float | None:
-    """H/s per unit. Firmware for other algorithms writes GHS where MH or kSol are meant."""
-    if model and model.algorithm != "sha256" and model.hashrate_hs:
-        units = [unit for unit in (stated, label, 1.0, 1e3, 1e6, 1e9, 1e12) if unit]
-        reach = model.hashrate_hs * 0.003, model.hashrate_hs * 3  # less than the factor between two units
-        return next((unit for unit in units if value == 0 or reach[0] <= value * unit <= reach[1]), None)
-    if model or name is None or _SHA256_MODEL.match(name):
-        return label or stated or 1e9  # Bitmain's SHA-256 pages are in GH/s where they name no unit
-    return label if label and label == stated else (stated if label is None else None)
 
 
 def _state(got: Mapping[str, Json], hashrate_hs: float | None, window: str | None) -> State:
@@ -261,7 +257,7 @@ def _state(got: Mapping[str, Json], hashrate_hs: float | None, window: str | Non
     return State.FAULT if "fans" in problems else State.IDLE
 
 
-def _sensors(row: Json) -> dict[str, Any]:
+def sensors(row: Json) -> dict[str, Any]:
     """Chip temperatures and fans, of the numbered fields or of the web's `chain` list."""
     if chains := fields.rows(row, "chain"):
         dies = [_hottest(chain.get("temp_chip")) for chain in chains]
@@ -271,7 +267,7 @@ def _sensors(row: Json) -> dict[str, Any]:
     return {"chip_temps_c": fields.temperatures(dies), "fans_rpm": fields.speeds(fans or ())}
 
 
-def _boards(row: Json) -> dict[str, Any]:
+def boards(row: Json) -> dict[str, Any]:
     """Boards with their chips, temperatures and serials; what only a full reading tells."""
     if chains := fields.rows(row, "chain"):
         chips = [fields.whole(chain.get("asic_num")) or 0 for chain in chains]

@@ -37,18 +37,15 @@ from agent.transports.network import Network
 
 FAMILY = "foreign"
 
-# Replies that show at once that no native driver is meant.
-_MARKS = ("hiveon", "innominer", "gcminer", "kaonsu", "rwglr")
 _MAKERS = {"AntMiner": "Bitmain", "WhatsMiner": "MicroBT"}
 _NATIVE_MAKES = ("AntMiner", "WhatsMiner", "AvalonMiner", "BitAxe")
 _FULL = ("wattage", "fans", "uptime", "hashrate", "pools", "mac", "serial_number", "fw_ver", "hostname")
 _SWEEP = ("wattage", "fans", "uptime", "hashrate", "pools")
 
 
-def recognise(seen: Mapping[str, Json]) -> bool:
-    """True where a reply names other firmware."""
-    text = " ".join(str(reply) for reply in seen.values()).lower()
-    return any(mark in text for mark in _MARKS)
+def recognise(_seen: Mapping[str, Json]) -> bool:
+    """Never: no reply to us tells what pyasic knows, it must be asked (`identify`)."""
+    return False
 
 
 async def identify(address: str, access: Access) -> bool:
