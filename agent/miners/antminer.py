@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.miners import fields, rates
-from agent.miners.hardware import Model, find
+from agent.miners.hardware import Model, nearest
 from agent.miners.poll import Ask, Budget, Replies, collect
 from agent.readings import DeviceTimeout, PowerOrigin, Reading, State, Unreachable
 from agent.transports.access import Access
@@ -32,6 +32,7 @@ SYSTEM_INFO = "/cgi-bin/get_system_info.cgi"
 MINER_CONF = "/cgi-bin/get_miner_conf.cgi"
 MINER_POWER = "/miner_power"  # at a port of its own
 WEB_PAGES = {"stats": "/cgi-bin/stats.cgi", "summary": "/cgi-bin/summary.cgi", "pools": "/cgi-bin/pools.cgi"}
+MINER_STATUS = "/cgi-bin/get_miner_status.cgi"  # all of it on one page, before those
 
 SLEEP_MODE = "1"  # miner-mode of get_miner_conf.cgi: 0 normal, 1 sleep, 2 high, 3 low
 POWER_KEYS = ("watt", "power", "Power", "chain_power")
@@ -72,12 +73,16 @@ async def read(address: str, access: Access, *, full: bool) -> Reading:
     except (Unreachable, DeviceTimeout):
         over_web = True
         await collect([("stats", page(WEB_PAGES["stats"]))], [], budget, replies)
+        if "stats" not in replies.got:
+            await collect([("status", page(MINER_STATUS))], [], budget, replies)
+            replies.got |= _of_status(replies.got.pop("status", {}))
     present = _present(replies.got)
     steps = {} if present else {"summary": command("summary")}
     steps |= {"pools": command("pools")} | ({"version": command("version")} if full else {})
     if over_web:
-        steps = {name: page(WEB_PAGES[name]) for name in steps if name in WEB_PAGES}
-    if full:
+        asked = [name for name in steps if name in WEB_PAGES and name not in replies.got]
+        steps = {name: page(WEB_PAGES[name]) for name in asked}
+    if full or "stats" in replies.failed:  # the older page names no model, and so no unit
         steps["system_info"] = page(SYSTEM_INFO)
         if not over_web:  # the web knows the serials of the boards
             steps["web_stats"] = page(WEB_PAGES["stats"])
@@ -103,6 +108,18 @@ async def _ask_supply(address: str, access: Access, budget: Budget, replies: Rep
         replies.got["miner_power"] = asked_for.got["miner_power"]
     if full:
         access.remember(memory, _measured(replies.got) is not None)
+
+
+def _of_status(page: Json) -> dict[str, Json]:
+    """The one page of older firmware in the words of the newer ones.
+
+    Rates have a comma at the thousands, and their names say GHS whatever the algorithm: they have no unit.
+    """
+    told = fields.part(page, "summary")
+    keys = {"elapsed": "Elapsed", "ghs5s": "rate_5s", "ghsav": "rate_avg"}
+    row = {name: str(told[key]).replace(",", "") for key, name in keys.items() if key in told}
+    fans = {key: str(value).replace(",", "") for key, value in page.items() if key in _FAN_KEYS}
+    return {"stats": {"STATS": [row | fans]}, "pools": {"POOLS": fields.rows(page, "pools")}} if row else {}
 
 
 def _watts(row: Json) -> object:
@@ -134,7 +151,7 @@ def parse(
         values["firmware"] = stamp or image if swapped else image or stamp
         values |= _identity(info, row, unknown)
     values["hashrate_hs"], values["hashrate_window"], why = _hashrate(
-        _rates(got), fields.text(row.get("Type")), find(values["model"])
+        _rates(got), values["model"], nearest(values["model"])
     )
     if why:
         unknown["hashrate_hs"] = why
@@ -220,7 +237,6 @@ def _hashrate(
     written: dict[str, list[rates.Rate]], name: str | None, model: Model | None
 ) -> tuple[float | None, str | None, str | None]:
     """Hashrate, its window, and why there is none: the shortest window that was read."""
-    name = name or (model.name if model else None)
     why = None
     for window in rates.WINDOWS:
         # A mean since start says nothing of now where the present rate is there and cannot be read.

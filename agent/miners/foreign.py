@@ -139,8 +139,8 @@ def _model(make: str, name: str | None) -> str | None:
 
 def _hashrate(row: Json, raw: Any | None) -> tuple[float | None, str | None]:
     hashrate_hs, window = rates.present(rates.by_window([row]))
-    if hashrate_hs is not None or raw is None:
-        return hashrate_hs, window
+    if hashrate_hs is not None or raw is None or not type(raw).__module__.endswith("sha256"):
+        return hashrate_hs, window  # of other algorithms it guesses the unit
     # `float()` gives the figure in the unit it stands in; zero is also what pyasic makes of nothing
     value = fields.number(float(raw.into(type(raw.unit).H)))
     return (value, "not stated") if value and value > 0 else (None, None)

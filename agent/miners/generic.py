@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.miners import fields, rates
-from agent.miners.hardware import find
+from agent.miners.hardware import nearest
 from agent.miners.poll import Ask, Budget, Replies, collect
 from agent.readings import Reading, State
 from agent.transports.access import Access
@@ -125,7 +125,7 @@ def hashrate(
         (on, len(on)),
     )  # rows, rates that make a whole
     sources = [(rates.by_window(rows), count) for rows, count in parts]
-    model, why = find(name), None
+    model, why = nearest(name), None
     for window in rates.WINDOWS:
         if window == rates.SINCE_START and any(rates.CURRENT in found for found, _ in sources):
             break

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from agent.miners import fields
-from agent.miners.hardware import Model
+from agent.miners.hardware import Model, nearest
 from agent.transports.cgminer import Json
 
 CURRENT = "5s"
@@ -68,6 +68,16 @@ def present(written: dict[str, list[Rate]]) -> tuple[float | None, str | None]:
     return None, None
 
 
+def present_of(written: dict[str, list[Rate]], name: str) -> tuple[float | None, str | None]:
+    """As `present`, for a named model whose labels may not be in its algorithm's unit."""
+    model = nearest(name)
+    for window in WINDOWS[:-1]:
+        for rate in written.get(window, []):
+            if (value := in_hs(rate, model, name)) is not None:
+                return value, window
+    return None, None
+
+
 def in_hs(rate: Rate, model: Model | None, name: str | None) -> float | None:
     """H/s of one rate of a named device, or None where it is no number or its unit cannot be told."""
     value = fields.number(rate.raw)
@@ -84,7 +94,9 @@ def _scale(value: float, rate: Rate, model: Model | None, name: str | None) -> f
         units = [unit for unit in (stated, label, 1.0, 1e3, 1e6, 1e9, 1e12) if unit]
         reach = model.hashrate_hs * 0.003, model.hashrate_hs * 3  # less than the factor between two units
         return next((unit for unit in units if value == 0 or reach[0] <= value * unit <= reach[1]), None)
-    if model or name is None or _SHA256_MODEL.match(name):
+    if name is None:
+        return label or stated
+    if model or _SHA256_MODEL.match(name):
         return label or stated or 1e9  # Bitmain's SHA-256 pages are in GH/s where they name no unit
     if label and stated:
         return label if label == stated else None

@@ -15,6 +15,7 @@ from agent.miners import (
     braiins,
     braiins_web,
     epic,
+    fluminer,
     foreign,
     generic,
     goldshell,
@@ -77,6 +78,7 @@ FAMILIES = (
     Family(goldshell.FAMILY, goldshell.recognise, goldshell.read),
     Family(iceriver.FAMILY, iceriver.recognise, iceriver.read),
     Family(proto.FAMILY, proto.recognise, proto.read),
+    Family(fluminer.FAMILY, fluminer.recognise, fluminer.read),
 )
 # What the others leave, when all that identification asks was asked.
 LAST = (
@@ -93,6 +95,7 @@ PAGES = {
     "bos_version": braiins_web.VERSION,
     "proto_system": proto.SYSTEM,
     "goldshell_status": goldshell.STATUS,
+    "fluminer_overview": fluminer.OVERVIEW,
 }
 
 

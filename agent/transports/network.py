@@ -31,6 +31,7 @@ FACTORY_CREDENTIALS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "antminer": ("root", "root"),
         "auradine": ("admin", "admin"),
         "braiins": ("root", "root"),
+        "fluminer": ("root", "root"),
         "goldshell": ("admin", "123456789"),
         "iceriver": ("admin", "12345678"),
         "marafw": ("root", "root"),

@@ -5,8 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from agent.miners import auradine, generic, goldshell, hiveon, iceriver, marafw, proto, registry, sealminer
+from agent.miners import (
+    auradine,
+    fluminer,
+    generic,
+    goldshell,
+    hiveon,
+    iceriver,
+    marafw,
+    proto,
+    registry,
+    sealminer,
+)
 from agent.readings import PowerOrigin, Reading, State
 from tests.agent.miners.faking import Device
 
@@ -223,6 +235,45 @@ def test_marafw_says_itself_that_it_estimates() -> None:
     assert (found.power_w, found.power_origin) == (3010.5, PowerOrigin.FIRMWARE_ESTIMATED)
     assert (found.hashrate_hs, found.model) == (pytest.approx(101.5e12), "Antminer S19")
     assert found.pools[0].active is True
+
+
+def test_fluminer_has_its_pools_behind_a_session() -> None:
+    row = {
+        "pool": "p.example",
+        "port": "3333",
+        "poolAlive": "1",
+        "hrt": "111455.5",
+        "acc": "109",
+        "model": "T3",
+    }
+    about = {"model": "T3", "sn": "HYT360202C10H12S11B0300213", "minerVersion": "V1.12"}
+
+    def pools(request: web.Request, _: Any) -> Any:
+        if request.cookies.get("session") != "s-1":
+            return 401
+        urls = ("stratum2+tcp://p.example:3333/key", "stratum+tcp://not-p.example:3333")
+        return {"code": 0, "data": {"pools": [{"url": url, "user": "farm.1"} for url in urls]}}
+
+    def login(_request: web.Request, _: Any) -> Any:
+        answer = web.json_response({"code": 0})
+        answer.set_cookie("session", "s-1")
+        return answer
+
+    pages = {
+        "/api/overview": {"code": 0, "data": {"minerInfo": about | {"macAddress": "02:00:00:00:00:28"}}},
+        "/api/summary": {"code": 0, "data": {"summary": [row | {"power": "1723.41", "uptime": "98063"}]}},
+        "/api/getPools": pools,
+        "/api/login": login,
+    }
+    device = Device(pages=pages)
+    assert identified(device) == fluminer.FAMILY
+    found = read("fluminer", device)
+    assert (found.model, found.serial) == ("Fluminer T3", "HYT360202C10H12S11B0300213")
+    assert (found.hashrate_hs, found.state) == (pytest.approx(111455.5e9), State.MINING)
+    assert [(pool.active, pool.accepted) for pool in found.pools] == [(True, 109), (False, None)]
+    assert found.power_w is None and "origin" in found.unknown["power_w"]
+    scrypt = fluminer.parse({"summary": {"data": {"summary": [row | {"model": "L1", "uptime": 9}]}}}, 1)
+    assert scrypt.hashrate_hs is None and "unit" in scrypt.unknown["hashrate_hs"]
 
 
 @pytest.mark.parametrize("family", [hiveon, sealminer, auradine, goldshell, marafw])
