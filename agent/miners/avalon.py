@@ -25,8 +25,8 @@ FIRMWARE_KEYS = ("VERSION", "LVERSION", "CGVERSION", "BVERSION")
 _FIELD = re.compile(r"(\w[\w ]*)\[([^\[\]]*)\]")
 _UNIT_KEY = re.compile(r"MM ID\d+(:Summary)?")
 _NUMBERED = re.compile(r"(\d{3,4}[A-Z]?)(Pro)?(?:-[\w-]+)?")  # 1246-83, 1126Pro-S-64, 1246I-81
-# What Ver[] begins with: 1246-83-21072802_.., Nano3s-25021401_..; before the A10 seven digits, 741 1706.
-_VERSIONED = re.compile(r"(?:(\d{3})\d{4}|([\w-]*?))-(\d{7,8}(?:_\w+)?)")
+# Ver[] is 1246-83-21072802_.., Nano3s-25021401_..; before the A10 741 and four digits, with a hash behind.
+_VERSIONED = re.compile(r"(\d{3})\d{4}-\w+|([\w-]*?)-(\d{7,8}(?:_\w+)?)")
 _UNIT_REPLIES = ("stats", "litestats", "estats")  # whichever of them the model fills
 _WORK_STATES = {"In Work": None, "In Init": State.STARTING, "In Idle": State.IDLE}
 
@@ -109,8 +109,7 @@ def _identity(
     serial = row.get("DNA", unit.get("DNA"))
     built = _VERSIONED.fullmatch(unit.get("Ver", ""))
     number, name, stamp = built.groups() if built else (None, None, None)
-    if number:  # of the old ones what stands behind is of one part alone
-        name, stamp = number, None
+    name = name or number
     found = {
         "make": MAKE if row or units else None,
         "model": _model(row) or _model({"MODEL": name}),

@@ -104,6 +104,8 @@ def read_values(got: Mapping[str, Json], *, full: bool) -> tuple[dict[str, Any],
     values["pools"], pools_reason = fields.pools(got.get("pools"), full=full)
     if pools_reason and "pools" in got:
         unknown["pools"] = pools_reason
+    elif state is State.MINING:
+        values["pools"] = fields.only_source(values["pools"])
     values["chip_temps_c"] = fields.temperatures(row.get("Temperature") for row in devs)
     if full:
         values["boards_total"] = len(devs) or None

@@ -18,8 +18,9 @@ from agent.transports.http import Asked
 
 FAMILY = "marafw"
 SWEEP = {"brief": "/kaonsu/v1/brief", "pool_list": "/kaonsu/v1/pools"}
+OVERVIEW = "/kaonsu/v1/overview"
 RARE = {
-    "overview": "/kaonsu/v1/overview",
+    "overview": OVERVIEW,
     "network": "/kaonsu/v1/network_config",
     "boards": "/kaonsu/v1/hashboards",
 }
@@ -29,8 +30,10 @@ _STATES = {"mining": State.MINING, "sleeping": State.SLEEPING, "sleep": State.SL
 
 
 def recognise(seen: Mapping[str, Json]) -> bool:
-    """True where a reply on 4028 names the program."""
-    return any("kaonsu" in str(reply).lower() for reply in seen.values())
+    """True where a reply on 4028 names the program, or the page is there."""
+    return "version_firmware" in seen.get("mara_overview", {}) or any(
+        "kaonsu" in str(reply).lower() for reply in seen.values()
+    )
 
 
 async def read(address: str, access: Access, *, full: bool) -> Reading:

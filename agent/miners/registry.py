@@ -29,7 +29,7 @@ from agent.miners import (
     whatsminer,
     whatsminer_v3,
 )
-from agent.miners.poll import Budget
+from agent.miners.poll import Ask, Budget
 from agent.readings import (
     AuthError,
     DeviceError,
@@ -165,7 +165,7 @@ async def _probe_cgminer(address: str, access: Access, budget: Budget, seen: dic
 
 
 async def _probe_web(address: str, access: Access, budget: Budget, seen: dict[str, Json]) -> None:
-    """Ask the pages that need no password, then the one of an Antminer whose 4028 is closed."""
+    """Ask the pages that need no password, then those that do; last an Antminer's whose 4028 is closed."""
     problems: list[DeviceError] = []
     for name, path in PAGES.items():
         try:
@@ -174,12 +174,19 @@ async def _probe_web(address: str, access: Access, budget: Budget, seen: dict[st
             problems.append(error)  # a web that answers so may know the next page
         if _known(seen):
             return
-    try:
-        seen["panel"] = await iceriver.ask(address, access, max(budget.left_s() / 2, 0.1))
-    except (AuthError, ProtocolError, Unsupported) as error:
-        problems.append(error)
-    if _known(seen):
-        return
+    locked: dict[str, Ask] = {
+        "panel": lambda limit_s: iceriver.ask(address, access, limit_s),
+        "mara_overview": lambda limit_s: access.get(
+            address, marafw.OVERVIEW, limit_s, access.credentials.of(marafw.FAMILY)
+        ),
+    }
+    for name, ask in locked.items():
+        try:
+            seen[name] = await ask(max(budget.left_s() / 2, 0.1))
+        except (AuthError, ProtocolError, Unsupported) as error:
+            problems.append(error)
+        if _known(seen):
+            return
     digest = access.credentials.of(antminer.FAMILY)
     try:
         seen["system_info"] = await access.get(

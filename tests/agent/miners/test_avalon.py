@@ -81,6 +81,7 @@ def test_model(name: str, model: str) -> None:
     ("version", "model", "firmware"),
     [
         ("7411706-3162860", "AvalonMiner 741", None),
+        ("6301706-e5d0c70", "AvalonMiner 630", None),
         ("1066-19101244_fe411a8_71edeca", "AvalonMiner 1066", "19101244_fe411a8_71edeca"),
         ("1346-116-23042501_6d4cd98", "AvalonMiner 1346", "23042501_6d4cd98"),
         ("Nano3s-25021401_56abae7", "Avalon Nano 3S", "25021401_56abae7"),

@@ -141,17 +141,33 @@ def test_sealminer() -> None:
 
 def test_auradine_has_its_supply_and_its_name_behind_a_token() -> None:
     signed = [{"STATUS": "S", "Description": "GCMiner-2023-05.24-0ce5e7cc"}]
-    got = {
-        "summary": {"STATUS": signed, "SUMMARY": [{"Elapsed": 56696, "MHS 5s": 20599767.5}]},
-        "psu": {"PSU": [{"PowerIn": "3158.94W", "PowerOut": "3000.00W", "PoutMax": "3452.00W"}]},
-        "ipreport": {"IPReport": [{"SerialNo": "AU23200006", "mac": "02:00:00:00:00:23", "model": "AT1500"}]},
-    }
-    assert registry._known(got) == "auradine"
-    found = auradine.parse(got, 1)
+
+    def token(_request: web.Request, sent: Any) -> Any:
+        known = (sent["user"], sent["password"]) == ("admin", "admin")
+        return {"STATUS": signed, "Token": [{"Token": "t-1"}]} if known else 401
+
+    def behind(reply: dict[str, Any]) -> Any:
+        return lambda request, _: reply if request.headers.get("Token") == "t-1" else 401
+
+    supply = {"PowerIn": "3158.94W", "PowerOut": "3000.00W", "PoutMax": "3452.00W"}
+    about = {"SerialNo": "AU23200016", "mac": "02:00:00:00:00:23", "model": "AT1500", "version": "2023-12.27"}
+    summary = {"Elapsed": 56696, "MHS 5s": 20599767.5}
+    device = Device(
+        commands={"summary": {"STATUS": signed, "SUMMARY": [summary]}, "pools": POOLS},
+        pages={
+            "/token": token,
+            "/psu": behind({"PSU": [supply]}),
+            "/ipreport": behind({"IPReport": [about]}),
+            "/mode": behind({"Mode": [{"Sleep": "on"}]}),
+        },
+    )
+    assert identified(device) == auradine.FAMILY
+    found = read("auradine", device)
     assert (found.power_w, found.power_origin) == (3158.94, PowerOrigin.PSU_MEASURED)
-    assert (found.serial, found.model, found.mac) == ("AU23200006", "AT1500", "02:00:00:00:00:23")
-    asleep = auradine.parse(got | {"mode": {"Mode": [{"Sleep": "on"}]}}, 1)
-    assert asleep.state is State.SLEEPING
+    assert (found.serial, found.model, found.mac) == ("AU23200016", "AT1500", "02:00:00:00:00:23")
+    assert (found.hashrate_hs, found.state) == (pytest.approx(20599767.5e6), State.MINING)
+    summary |= {"MHS 5s": 0}
+    assert read("auradine", device, full=False).state is State.SLEEPING
 
 
 def test_goldshell() -> None:
