@@ -25,6 +25,7 @@ RARE = ("version", "stats", "devdetails", "devs")
 # Reply -> the section that its rows stand in, and a field that any program of the kind writes there.
 _SECTIONS = {"summary": "SUMMARY", "stats": "STATS", "devs": "DEVS", "version": "VERSION"}
 _PROOFS = {"summary": ("Elapsed",), "stats": ("STATS", "Elapsed"), "devs": ("Enabled",), "version": ("API",)}
+_TELLING = ("summary", "stats", "devs")  # without all of these there is no reading
 _NAME_KEYS = ("Type", "PROD", "Model")
 _PATH = re.compile(r"[/:]|^\d*$")  # a device's path or its number is no model
 _BRAIINS = re.compile(r"braiins-am\d-(\w+)")  # "braiins-am1-s9", Braiins OS before its own mining program
@@ -58,7 +59,7 @@ async def ask(
     present = rates.present(rates.by_window(fields.rows(replies.got.get("summary"), "SUMMARY")))[1]
     asked = {*replies.got, *replies.failed}
     names = [name for name in (RARE if full else () if present else ("stats", "devs")) if name not in asked]
-    await collect([(name, command(name)) for name in names], list(_SECTIONS), budget, replies)
+    await collect([(name, command(name)) for name in names], _TELLING, budget, replies)
     return replies
 
 

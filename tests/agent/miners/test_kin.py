@@ -19,7 +19,7 @@ from agent.miners import (
     registry,
     sealminer,
 )
-from agent.readings import PowerOrigin, Reading, State
+from agent.readings import Locked, PowerOrigin, Reading, State
 from tests.agent.miners.faking import Device
 
 STATUS = [{"STATUS": "S", "When": 1_700_000_100, "Description": "cgminer 4.10.0"}]
@@ -77,6 +77,14 @@ def test_boards_are_summed_where_nobody_sums_them() -> None:
     devs.append({"ASC": 3, "Enabled": "N", "MHS 5s": 0})
     found = generic.parse({"devs": {"DEVS": devs}}, 1)
     assert found.hashrate_hs == pytest.approx(3e12) and found.chip_temps_c == (60.5, 60.5, 60.5)
+
+
+def test_a_program_that_tells_its_version_alone_is_locked() -> None:
+    denied = {"STATUS": [{"STATUS": "E", "Code": 45, "Msg": "Access denied to 'summary' command"}]}
+    commands = {"version": {"STATUS": STATUS, "VERSION": [{"API": "3.7", "CGMiner": "4.10.0"}]}}
+    device = Device(commands=commands | dict.fromkeys(("summary", "stats", "devs", "pools"), denied))
+    with pytest.raises(Locked):
+        read(identified(device), device)
 
 
 def test_early_braiins_os_is_told_by_its_type() -> None:
