@@ -24,7 +24,7 @@ FIRMWARE_KEYS = ("VERSION", "LVERSION", "CGVERSION", "BVERSION")
 
 _FIELD = re.compile(r"(\w[\w ]*)\[([^\[\]]*)\]")
 _UNIT_KEY = re.compile(r"MM ID\d+(:Summary)?")
-_NUMBERED = re.compile(r"(\d{3,4}[A-Z]?)(Pro)?(?:-[\w-]+)?")  # 1246-83, 1126Pro-S-64, 1246I-81
+_NUMBERED = re.compile(r"(\d{3,4}[A-Z]{0,2}?)(Pro|PRO)?(?:-[\w-]+)?")  # 1246-83, 1126Pro-S-64, 1566HA
 # Ver[] is 1246-83-21072802_.., Nano3s-25021401_..; before the A10 741 and four digits, with a hash behind.
 _VERSIONED = re.compile(r"(\d{3})\d{4}-\w+|([\w-]*?)-(\d{7,8}(?:_\w+)?)")
 _UNIT_REPLIES = ("stats", "litestats", "estats")  # whichever of them the model fills

@@ -98,6 +98,8 @@ def _model(info: Json) -> tuple[str | None, str | None]:
     name = fields.text(info.get("deviceModel"))
     if name and name.lower().startswith("nerd"):
         return "NerdAxe", name
+    if str(info.get("hostname", "")).lower().startswith("bitforge"):  # a board 800 as well, and no Bitaxe
+        return "BitForge", "BitForge Nano"
     board = str(info.get("boardVersion", "")).strip()
     chips = (str(info.get("ASICModel", "")).strip(), fields.whole(info.get("asicCount", 1)) or 1)
     if name and name in {*_BOARDS.values(), *_NAMES}:

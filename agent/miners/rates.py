@@ -15,7 +15,8 @@ SINCE_START = "since start"
 # BFGMiner and the makers that use it write 20s; nobody writes two of the seconds.
 WINDOWS = (CURRENT, "10s", "20s", "30s", "1m", "5m", "15m", "30m", "1h", SINCE_START)
 
-_SHA256_MODEL = re.compile(r"Antminer [STRV]\d", re.IGNORECASE)
+# By series or, where the program could not tell that, by the hash board: S19, S19 XP, S21.
+_SHA256_MODEL = re.compile(r"Antminer (?:[STRV]\d|BHB(?:42|56|68))", re.IGNORECASE)
 _ANTMINER = re.compile(r"Antminer\b", re.IGNORECASE)
 _UNIT = re.compile(r"\s*([KMGTP]?)(?:H|SOL)", re.IGNORECASE)
 

@@ -49,6 +49,7 @@ def test_old_firmware_forgets_a_comma_and_numbers_its_chains_from_six() -> None:
         ("Antminer S21", {"rate_5s": 200123.4}, 200123.4e9),
         ("Antminer T21", {"GHS 5s": 0, "GHS av": 180000}, 0.0),
         ("Antminer KS5", {"GHS 5s": 20000, "rate_unit": "GH"}, 20000e9),
+        ("Antminer BHB68606", {"GHS 5s": 200123.4}, 200123.4e9),
         ("Antminer DR5", {"GHS 5s": "35568.22"}, 35568.22e9),
         ("Antminer Z9-Mini", {"GHS 5s": "15.82"}, 15.82e3),
         ("Antminer Z15j", {"GHS 5s": "401.5"}, 401.5e3),  # a variant of one whose scale is known

@@ -66,6 +66,8 @@ def test_state(unit: str, state: State) -> None:
         ("Nano3s", "Avalon Nano 3S"),
         ("Mini3", "Avalon Mini 3"),
         ("1126Pro-S-64", "AvalonMiner 1126 Pro"),
+        ("1166PRO-81", "AvalonMiner 1166 Pro"),
+        ("1566HA", "AvalonMiner 1566HA"),
         ("15-194", "AvalonMiner 15-194"),
     ],
 )

@@ -36,6 +36,7 @@ def test_numbers_as_text_and_power_with_its_side() -> None:
         ({"deviceModel": "Gamma"}, "Bitaxe Gamma"),
         ({"deviceModel": "NerdQAxe++", "asicCount": 4}, "NerdQAxe++"),
         ({"ASICModel": "BM9999"}, None),
+        ({"boardVersion": "800", "hostname": "BitForge"}, "BitForge Nano"),
         ({"ASICModel": "BM1366", "boardVersion": "LV06"}, None),
     ],
 )
