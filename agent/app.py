@@ -13,7 +13,7 @@ from agent import clock, decisions, identity, keys, listen, overrun, scan, sweep
 from agent.box_time import Box, LinuxBox
 from agent.clock import Clock
 from agent.config import Config
-from agent.exporter import Exporter, Snapshot, seen
+from agent.exporter import Exporter, Seen, Snapshot, seen
 from agent.intake import Intake
 from agent.miners import reboot, registry
 from agent.pools import PoolWatch
@@ -25,7 +25,7 @@ from agent.states import StateWatch
 from agent.sweep import Outcome, Poll, Target
 from agent.transports.access import Access
 from agent.transports.http import Web
-from agent.wire import Event, Record
+from agent.wire import Event, Record, Sweep
 
 log = logging.getLogger("hashledger.agent")
 
@@ -226,7 +226,7 @@ class Agent:
             self._append([*news])
             self.intake.save_roster()
 
-    async def sweep_once(self, poll: Poll, spread_s: float = 0.0) -> list[Outcome]:
+    async def sweep_once(self, poll: Poll, spread_s: float = 0.0) -> Sweep:
         """One sweep, its polls begun over `spread_s`: poll, know, spool, wake the publisher."""
         self._look_at_the_clock()
         began_s, started_us = time.monotonic(), self.clock.now_us()
@@ -239,6 +239,13 @@ class Agent:
             deadline_s=self.config.network.longest_deadline_s,
             spread_s=spread_s,
         )
+        polled_s, before = time.monotonic(), {row.address: row.read_s for row in self.exporter.snapshot.seen}
+        rows: list[Seen] = []
+
+        def known(outcome: Outcome, device: bytes) -> None:
+            inventory = self.roster.known.devices.get(device)
+            rows.append(seen(outcome, inventory, self.power, polled_s, before.get(outcome.address)))
+
         records, swept = sweep.records(
             started_us,
             self.config.agent.interval_s,
@@ -247,17 +254,18 @@ class Agent:
             self.power,
             self.pools,
             self.states,
+            known,
         )
-        self._append([*records, *self._forged(started_us)], roster_changed=len(records) > 1)
-        for address in [o.address for o in outcomes if o.address not in self.roster.at]:
+        for address in [row.address for row in rows if row.address not in self.roster.at]:
             del self.targets[address]  # its device has moved away: the next scan tells of another
-        self._show(outcomes, began_s)
+        self._append([*records, *self._forged(started_us)], roster_changed=len(records) > 1)
+        self._show(rows, began_s)
         read = len(swept.devices) // 16
         self.report(
             f"sweep: {read} read, {len(swept.failures)} failed, {time.monotonic() - began_s:.1f} s;"
             f" spool {self.spool.depth().waiting} waiting"
         )
-        return outcomes
+        return swept
 
     def _forged(self, now_us: int) -> list[Record]:
         """An event where somebody has spoken in the collector's name since the last sweep."""
@@ -265,10 +273,8 @@ class Agent:
         self.forged_told += new
         return [Event(now_us, "forged_word", detail={"count": str(new)})] if new else []
 
-    def _show(self, outcomes: list[Outcome], began_s: float) -> None:
-        ended_s, before = time.monotonic(), {row.address: row.read_s for row in self.exporter.snapshot.seen}
-        known = {address: self.roster.get(device) for address, device in self.roster.at.items()}
-        rows = [seen(o, known.get(o.address), self.power, ended_s, before.get(o.address)) for o in outcomes]
+    def _show(self, rows: list[Seen], began_s: float) -> None:
+        ended_s = time.monotonic()
         self.exporter.snapshot = Snapshot(
             ended_s, ended_s - began_s, rows, self.publisher.connected, self.pools.unexpected_count,
             self.publisher.refused_words, self.intake.pressure, self.left_out,

@@ -81,7 +81,7 @@ def append(path: Path, decision: Decision) -> None:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         content = [*load(path), decision]
-        write_whole(path, msgspec.json.format(msgspec.json.encode(content), indent=1))
+        write_whole(path, [msgspec.json.format(msgspec.json.encode(content), indent=1)])
 
 
 def split_of(inventory: Inventory, at_us: int, reason: str) -> Split:

@@ -18,8 +18,9 @@ What a device showed once is not forgotten because one reading fails to tell it.
 from __future__ import annotations
 
 import os
+import sys
 import uuid
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,9 @@ class Roster:
         self._moves: set[tuple[str, bytes, bytes]] = (
             set()
         )  # board, from, to: twice the same is a copied serial
-        # address -> what its last reading told, and whose it was: an unchanged one costs no matching.
-        self._last: dict[str, tuple[tuple[object, ...], Model | None, bytes]] = {}
+        # address -> what its last reading told (its hash: the words of ten thousand take 5 MiB), and whose it
+        # was: an unchanged one costs no matching.
+        self._last: dict[str, tuple[int, Model | None, bytes]] = {}
         self._take(known)
 
     def _take(self, inventories: Iterable[Inventory]) -> None:
@@ -281,13 +283,14 @@ def _boards(told: list[str], before: list[str], still: list[str]) -> list[str]:
     return told + rest[: max(0, len(before) - len(told))]
 
 
-def _told(reading: Reading) -> tuple[object, ...]:
-    """Everything that a reading says for the inventory, to compare it with the last one."""
+def _told(reading: Reading) -> int:
+    """The hash of everything that a reading says for the inventory, to compare it with the last one."""
     r = reading
-    return (
+    told = (
         r.serial, r.mac, r.family, r.make, r.model, r.firmware, r.hostname, r.board_serials, r.psu_serial,
         *[(pool.url, pool.user, pool.active, pool.priority, pool.fee) for pool in r.pools],
     )  # fmt: skip
+    return hash(told)
 
 
 def _inventory(
@@ -296,9 +299,9 @@ def _inventory(
     """The device as this reading shows it; what the reading did not tell stays as it was known before."""
     fresh: dict[str, Any] = {
         "family": reading.family,
-        "make": reading.make,
-        "model": reading.model,
-        "firmware": reading.firmware,
+        "make": _shared(reading.make),
+        "model": _shared(reading.model),
+        "firmware": _shared(reading.firmware),
         "serial": reading.serial,
         "mac": reading.mac,
         "hostname": reading.hostname,
@@ -316,6 +319,11 @@ def _inventory(
     if before is None:
         return Inventory(at_us=reading.observed_us, device=device, address=address, **told)
     return msgspec.structs.replace(before, address=address, **told)
+
+
+def _shared(text: str | None) -> str | None:
+    """The same text as one object: a fleet has a handful of models and firmwares."""
+    return None if text is None else sys.intern(text)
 
 
 def _pool_use(pool: Pool) -> PoolUse:
@@ -349,21 +357,30 @@ def save(roster: Roster, path: Path) -> None:
     known = roster.known
     sworn = sorted((device, kind, key) for device, keys in known.sworn.items() for kind, key in keys)
     content = _File(
-        roster.devices,
+        [],
         list(roster.doubts.values()),
         known.former,
         sorted(known.copied),
         sworn,
         roster.decided,
     )
-    write_whole(path, msgspec.json.format(msgspec.json.encode(content), indent=1))
+    write_whole(path, _lines(content, roster.devices))
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def _lines(content: _File, devices: Iterable[Inventory]) -> Iterator[bytes]:
+    """The file's JSON, a device a line: of ten thousand devices no copy is made as a whole."""
+    head, mark, tail = msgspec.json.encode(content).partition(b'"devices":[')
+    yield head + mark
+    for number, device in enumerate(devices):
+        yield (b",\n" if number else b"\n") + msgspec.json.encode(device)
+    yield b"\n" + tail + b"\n"
+
+
+def write_whole(path: Path, content: Iterable[bytes]) -> None:
     """The file, whole or as it was."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
-        file.write(content)
+        file.writelines(content)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
