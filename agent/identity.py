@@ -56,6 +56,7 @@ class _File(msgspec.Struct):
     copied: list[str] = []
     sworn: list[tuple[bytes, str, str]] = []
     decided: int = 0
+    restored: bool = True  # files of before there was this word are those of boxes that have run for long
 
 
 class Roster:
@@ -65,6 +66,7 @@ class Roster:
         self.known = Known()
         self.doubts: dict[tuple[bytes, tuple[bytes, ...], str], OpenDoubt] = {}
         self.decided = 0
+        self.restored = False  # True once the collector's register was taken over
         self._displaced: dict[bytes, Event] = {}
         self._announced: set[bytes] = set()  # devices whose inventory this session has sent
         self._moves: set[tuple[str, bytes, bytes]] = (
@@ -98,10 +100,12 @@ class Roster:
         return self.known.devices[device]
 
     def restore(self, register: Iterable[Inventory], addresses: Container[str], now_us: int) -> Event:
-        """Take over a site's identities from the collector's register; only these addresses are ours."""
+        """Know a site's devices from the collector's register; only these addresses are ours, where free."""
         self._take(
-            entry if entry.address in addresses else msgspec.structs.replace(entry, address="")
-            for entry in register
+            entry
+            if entry.address in addresses and entry.address not in self.at
+            else msgspec.structs.replace(entry, address="")
+            for entry in tuple(register)
         )
         return Event(now_us, "roster_restored", detail={"devices": str(len(self.known.devices))})
 
@@ -349,6 +353,7 @@ def load(path: Path) -> Roster:
     roster.known.copied = set(kept.copied)
     roster.doubts = {(d.device, d.candidates, d.evidence): d for d in kept.doubts}
     roster.decided = kept.decided
+    roster.restored = kept.restored
     return roster
 
 
@@ -363,6 +368,7 @@ def save(roster: Roster, path: Path) -> None:
         sorted(known.copied),
         sworn,
         roster.decided,
+        roster.restored,
     )
     write_whole(path, _lines(content, roster.devices))
 
