@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from collector import journal, manifest, verify
@@ -45,6 +46,11 @@ class Book:
             self.batches += 1
         opened.close()
         return self
+
+    def copy(self, folder: Path) -> Book:
+        """The same in another folder, to be changed."""
+        shutil.copytree(self.folder, folder)
+        return Book(folder, [replace(agent) for agent in self.agents], self.batches)
 
     @property
     def keys(self) -> Keys:

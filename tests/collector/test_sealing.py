@@ -77,8 +77,7 @@ def test_a_seal_torn_anywhere_is_made_again_the_same(data: st.DataObject) -> Non
 
 @pytest.mark.parametrize("left", [None, b"", b"HLJ1\x04"])
 def test_a_kill_between_seal_and_next_segment_is_mended(tmp_path: Path, left: bytes | None) -> None:
-    shutil.copytree(SHARED.folder, tmp_path / "journal")
-    book = Book(tmp_path / "journal", SHARED.agents, SHARED.batches)
+    book = SHARED.copy(tmp_path / "journal")
     before = list(journal.read(book.folder))
     book.segments[-1].unlink()
     if left is not None:
@@ -93,8 +92,7 @@ def test_a_kill_between_seal_and_next_segment_is_mended(tmp_path: Path, left: by
 
 
 def test_a_journal_from_before_the_manifest_is_sealed_when_it_is_opened(tmp_path: Path) -> None:
-    shutil.copytree(SHARED.folder, tmp_path / "journal")
-    book = Book(tmp_path / "journal", SHARED.agents, SHARED.batches)
+    book = SHARED.copy(tmp_path / "journal")
     book.manifest.unlink()
     Journal(book.folder).close()  # without the key nothing is sealed
     assert not book.manifest.exists()

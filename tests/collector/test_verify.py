@@ -19,8 +19,7 @@ SHARED = shared()
 
 @pytest.fixture
 def book(tmp_path: Path) -> Book:
-    shutil.copytree(SHARED.folder, tmp_path / "journal")
-    return Book(tmp_path / "journal", SHARED.agents, SHARED.batches)
+    return SHARED.copy(tmp_path / "journal")
 
 
 def named(book: Book, text: str, *, ledger: bool = False) -> None:
