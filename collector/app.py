@@ -12,8 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
 
-from collector import broker, ca, config, imports, journal, private
+from collector import broker, ca, config, imports, journal, meter_files, private, room
 from collector.config import Config, ConfigError
 from collector.desk import Desk, keys
 from collector.export import prometheus
@@ -66,6 +67,15 @@ def load_facts(path: Path, site: str, period: str) -> PeriodFacts:
 
 def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> None:
     """Run until `stop` is set; what is committed by then is acknowledged. CollectorError if a part fails."""
+    try:
+        _run(settings, stop, say)
+    except (OSError, DBAPIError) as error:
+        if not room.is_full(error):
+            raise
+        raise CollectorError(room.words(settings.state_dir, error)) from error
+
+
+def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> None:
     _own_folder(settings)
     with ExitStack() as stack:
         child = _start_broker(settings, stack)
@@ -77,6 +87,7 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         store = open_store(settings)
         stack.callback(store.close)
         imports.replay(store, settings.org, settings.statements_dir)
+        meter_files.replay(store, settings.org, settings.meter_entries_dir)
         fold = tables.catch_up(store, settings.org, settings.journal_dir, settings.archive_dir)
         agents = keys(settings, load_roll(settings.state_dir))
         ingest = Ingest(store, book, fold, agents)
@@ -119,6 +130,8 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         while not stop.wait(TICK_S):
             if child is not None and child.poll() is not None:
                 raise CollectorError(f"the embedded broker ended with status {child.returncode}")
+    if failure and room.is_full(failure[0]):
+        raise failure[0]
     if failure:
         raise CollectorError(f"ingest stopped: {type(failure[0]).__name__}: {failure[0]}") from failure[0]
 
@@ -173,6 +186,7 @@ def rebuild(settings: Config) -> dict[str, int]:
         store = Store.open(sqlite_url(draft))
         tables.catch_up(store, settings.org, settings.journal_dir, settings.archive_dir)
         imports.replay(store, settings.org, settings.statements_dir)
+        meter_files.replay(store, settings.org, settings.meter_entries_dir)
         if settings.ledger_path.is_file():
             _carry_set_aside(settings.ledger_path, store)
         with store.read() as connection:

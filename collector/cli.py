@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from agent.wire import check_name
-from collector import app, broker, config, enrol_cli, imports, journal_cli, private, status
+from collector import app, broker, config, enrol_cli, imports, journal_cli, meter_cli, private, status
 from collector.config import ConfigError
 from collector.sample import SAMPLE
 from collector.sources.statements import StatementError
@@ -147,7 +147,12 @@ def rebuild(path: Path) -> None:
 
 
 for _command in (
-    enrol_cli.enroll_command, enrol_cli.revoke_command, enrol_cli.broker_config_command,
-    journal_cli.verify_command, journal_cli.keys_command, journal_cli.archive_command,
-):  # fmt: skip
+    enrol_cli.enroll_command,
+    enrol_cli.revoke_command,
+    enrol_cli.broker_config_command,
+    journal_cli.verify_command,
+    journal_cli.keys_command,
+    journal_cli.archive_command,
+    meter_cli.meter,
+):
     collector.add_command(_command)

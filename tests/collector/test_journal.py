@@ -71,7 +71,7 @@ class JournalModel(RuleBasedStateMachine):
 
 
 TestJournalModel = JournalModel.TestCase
-TestJournalModel.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+TestJournalModel.settings = settings(max_examples=40, stateful_step_count=15)
 
 
 def make(folder: Path) -> list[journal.Entry]:
