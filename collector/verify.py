@@ -155,7 +155,7 @@ class Verifier:
             self._find(
                 Finding(
                     f"manifest: {listing.torn} bytes of an unfinished line at offset {listing.whole_bytes}; "
-                    "if that was a crash, the collector mends it when it next seals"
+                    "if that was a crash, the collector mends it at its next start"
                 )
             )
         if self._expect is not None and self._expect not in (manifest.GENESIS, *listing.lines):
