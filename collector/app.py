@@ -23,6 +23,7 @@ from collector.ingest import Inbox, Ingest
 from collector.journal import Journal
 from collector.ledger import tables
 from collector.link import Link
+from collector.meter_watch import MeterWatch
 from collector.overview import overview
 from collector.register import Register
 from collector.roll import load as load_roll
@@ -100,6 +101,7 @@ def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) ->
             lambda: ingest.acks() + register.messages(), key, say, desk,
         )  # fmt: skip
         failure: list[BaseException] = []
+        watch = MeterWatch(store, settings.org)
         worker = threading.Thread(
             target=_work, args=(inbox, ingest, register, desk, link, stop, failure), name="ingest"
         )
@@ -110,7 +112,10 @@ def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) ->
                 journal.size_bytes(settings.journal_dir), shutil.disk_usage(settings.journal_dir).free,
             )  # fmt: skip
             view = overview(store, settings.org, now_us())
-            return prometheus.samples(view, process, settings.metrics_per_device)
+            return [
+                *prometheus.samples(view, process, settings.metrics_per_device),
+                *prometheus.meter_samples(watch, now_us()),
+            ]
 
         host, port = settings.metrics
         try:

@@ -13,10 +13,12 @@ import numpy as np
 from sqlalchemy import Connection, Select, Table, func, select
 
 from collector.config import Config, ConfigError, SiteConfig
-from collector.ledger import rules
+from collector.ledger import meters, rules
 from collector.ledger.energy import bound_wh
+from collector.ledger.meter_entries import event_id
 from collector.ledger.profile import DeviceNow, SiteLedger
 from collector.ledger.quantities import COVERED, ENERGY, HALF_HOUR_US
+from collector.ledger.registers import Deduced
 from collector.store import Store, schema
 from reporting.facts import (
     AddressKind,
@@ -30,6 +32,8 @@ from reporting.facts import (
 from reporting.period import Period, local_text
 
 _S = 1_000_000
+# Of one kind and meter: enough to act on; a broken meter would fill pages.
+_METER_NOTES = 5
 
 
 def period_facts(store: Store, config: Config, site: str, period_text: str, now_us: int) -> PeriodFacts:
@@ -55,6 +59,7 @@ def period_facts(store: Store, config: Config, site: str, period_text: str, now_
         )
         receipts, receipts_synthetic = view.receipts()
         energy = _site_energy(devices, view.peak())
+        meter_notes = list(_meter_notes(connection, config.org, site, period))
     return PeriodFacts(
         site=declared.site,
         filer=declared.filer,
@@ -71,7 +76,11 @@ def period_facts(store: Store, config: Config, site: str, period_text: str, now_
         evidence=evidence,
         investment=declared.investment,
         covered_until_us=covered_until_us,
-        notes=[*_period_notes(declared, devices, covered_until_us, period, now_us), *device_notes],
+        notes=[
+            *_period_notes(declared, devices, covered_until_us, period, now_us),
+            *device_notes,
+            *meter_notes,
+        ],
     )
 
 
@@ -245,6 +254,28 @@ def _period_notes(
     for device in declared.declared:
         if device.serial not in matched:
             yield f"declared device {device.serial} was not seen in the period"
+
+
+def _meter_notes(connection: Connection, org: str, site: str, period: Period) -> Iterator[str]:
+    """What befell the meters in the period, as it was deduced or answered."""
+    for meter in meters.meters(connection, org, site):
+        by_kind: dict[str, list[Deduced]] = {}
+        for deduced in meters.history(connection, org, site, meter.meter).findings:
+            if deduced.until_us >= period.start_us and deduced.from_us < period.end_us:
+                by_kind.setdefault(deduced.kind, []).append(deduced)
+        for kind, found in by_kind.items():
+            for deduced in found[:_METER_NOTES]:
+                made = deduced.detail.get("made_of_it", "")
+                yield f"meter {meter.meter}: {event_id(kind, deduced.from_us)}: {made}; {_answer(deduced)}"
+            if len(found) > _METER_NOTES:
+                yield f"meter {meter.meter}: {kind}: {len(found) - _METER_NOTES} more in the period"
+
+
+def _answer(deduced: Deduced) -> str:
+    if deduced.confirmed is None:
+        return "nobody has confirmed it"
+    by = deduced.detail.get("answered_by") or deduced.detail.get("by", "a person")
+    return f"{'confirmed' if deduced.confirmed else 'denied'} by {by}"
 
 
 def _receipt(row: Any) -> Receipt:

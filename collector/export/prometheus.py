@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from collector.export import metrics as m
 from collector.ingest import Counters
+from collector.meter_watch import MeterWatch
 from collector.overview import Overview
 
 _US = 1e-6
@@ -69,6 +70,22 @@ def samples(view: Overview, process: Process, per_device: bool) -> Iterator[Samp
         if per_device:
             for device, power_w in site.device_power_w.items():
                 yield m.DEVICE_POWER, (name, device), power_w
+
+
+def meter_samples(watch: MeterWatch, now_us: int) -> Iterator[Sample]:
+    """Every sample of the meters."""
+    for site, meters in watch.now().items():
+        for meter in meters:
+            labels = (site, meter.meter)
+            if meter.power_mw is not None:
+                yield m.METER_POWER, labels, meter.power_mw / 1e3
+            if meter.import_wh is not None:
+                yield m.METER_REGISTER, labels, meter.import_wh
+            if meter.last_us is not None:
+                yield m.METER_AGE, labels, (now_us - meter.last_us) * _US
+    for site, kinds in watch.events(now_us).items():
+        for kind, count in sorted(kinds.items()):
+            yield m.METER_EVENTS, (site, kind), count
 
 
 class _Exporter(Collector):
