@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from agent.wire import check_name
-from collector import app, broker, config, enrol_cli, imports, private, status
+from collector import app, broker, config, energy_cli, enrol_cli, imports, private, status
 from collector.config import ConfigError
 from collector.sample import SAMPLE
 from collector.sources.statements import StatementError
@@ -132,5 +132,10 @@ def rebuild(path: Path) -> None:
     click.echo("ledger rebuilt: " + ", ".join(f"{count} {name}" for name, count in rows.items()))
 
 
-for _command in (enrol_cli.enroll_command, enrol_cli.revoke_command, enrol_cli.broker_config_command):
+for _command in (
+    enrol_cli.enroll_command,
+    enrol_cli.revoke_command,
+    enrol_cli.broker_config_command,
+    energy_cli.energy_command,
+):
     collector.add_command(_command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zoneinfo
 from collections.abc import Iterator
 from importlib import metadata
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Select, Table, func, select
 
+from collector import device_key
 from collector.config import Config, ConfigError, SiteConfig
 from collector.ledger import rules
 from collector.ledger.energy import bound_wh
@@ -167,8 +167,8 @@ def _devices(
 ) -> tuple[list[DeviceFacts], list[str], bool]:
     """The devices of the period, what there is to say of them, and whether any of them is simulated."""
     totals = view.ledger.totals(view.period.start_us, view.period.end_us)
-    by_key = {_serial(device.serial): device for device in declared}
-    by_key |= {mac: device for device in declared if (mac := _mac(device.serial))}
+    by_key = {device_key.serial(device.serial): device for device in declared}
+    by_key |= {mac: device for device in declared if (mac := device_key.mac(device.serial))}
     found: list[DeviceFacts] = []
     notes: list[str] = []
     synthetic = False
@@ -257,18 +257,8 @@ def _receipt(row: Any) -> Receipt:
 
 def _declared(row: Any, by_key: dict[str, DeclaredDevice]) -> DeclaredDevice | None:
     # By serial; a device that tells none may be declared by its MAC.
-    key = _serial(row.serial) if row.serial else _mac(row.mac or "")
+    key = device_key.serial(row.serial) if row.serial else device_key.mac(row.mac or "")
     return by_key.get(key) if key else None
-
-
-def _serial(text: str) -> str:
-    return text.strip().upper()
-
-
-def _mac(text: str) -> str:
-    """The 12 hex digits of a MAC however it is written, or nothing."""
-    digits = text.upper().replace(":", "").replace("-", "").strip()
-    return digits if re.fullmatch("[0-9A-F]{12}", digits) else ""
 
 
 def software() -> str:
