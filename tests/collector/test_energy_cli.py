@@ -84,9 +84,7 @@ def test_days_are_the_sites_own(tmp_path: Path) -> None:
     told = farm.told("--from", "2026-10-01", "--until", "2026-10-03", "--resolution", "day")
     assert [row["energy_wh"] for row in told["rows"]] == [16 * 2000, 8 * 2000]
     assert told["rows"][0]["start"] == "2026-10-01T00:00+08:00"
-    assert (
-        told["total"]["peak_start"] == "2026-10-01T08:00+08:00"
-    )
+    assert told["total"]["peak_start"] == "2026-10-01T08:00+08:00"
 
 
 def test_a_day_of_25_hours_has_its_25_hours(tmp_path: Path) -> None:
