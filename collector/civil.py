@@ -101,6 +101,11 @@ def text(instant: int, zone: str) -> str:
     return (_EPOCH + instant * _US).astimezone(ZoneInfo(zone)).isoformat(timespec="minutes")
 
 
+def day_of(instant: int, zone: str) -> date:
+    """The civil day of an instant."""
+    return (_EPOCH + instant * _US).astimezone(ZoneInfo(zone)).date()
+
+
 def _offsets_us(starts_us: Ints, zone: str) -> Ints:
     # An offset is asked for at each UTC midnight, and at each half-hour only of a day in which it changes.
     days = starts_us // DAY_US

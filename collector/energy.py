@@ -7,13 +7,16 @@ holds what nobody saw; how wrong what was read may be stands beside the total, s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from itertools import pairwise
 
 import numpy as np
 
 from collector.ledger.profile import Totals
 from collector.ledger.quantities import COVERED, ENERGY, HALF_HOUR_US, Ints, Mask
+from collector.tariff import NO_ZONE, Tariff
+from reporting import quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,14 @@ class Row:
     gap_by_cause_us: Mapping[str, int]
     peak_wh: int | None = None  # the largest half-hour in which anything was read
     peak_us: int | None = None
+    cost: Decimal | None = None  # by the tariff, of zones with a price
+
+    length_us: int | None = None  # where it is not all of the cell
+
+    @property
+    def passed_us(self) -> int:
+        """How long the half-hours are that it sums."""
+        return self.end_us - self.start_us if self.length_us is None else self.length_us
 
     @property
     def gap_us(self) -> int:
@@ -63,13 +74,38 @@ def rows_by_time(profile: Totals, edges_us: Ints) -> Iterator[Row]:
         yield _row(cells, n, start_us, end_us, None, _peak(profile, int(nth[n]), int(nth[n + 1]), edges_us))
 
 
-def row_of_chosen(profile: Totals, chosen: Mask, start_us: int, end_us: int, key: str) -> Row:
-    """The half-hours that a mask chooses out of a profile that begins at `start_us`, as one row."""
-    nth = np.flatnonzero(chosen)
-    found = [_peak_of(profile, nth)] if nth.size else []
-    peak = next((p for p in found if p is not None), None)
-    at_us = None if peak is None else start_us + peak[1] * HALF_HOUR_US
-    return _row(profile.chosen(chosen), 0, start_us, end_us, key, None if peak is None else (peak[0], at_us))
+def rows_by_zone(profile: Totals, edges_us: Ints, tariff: Tariff, zones: Ints) -> Iterator[Row]:
+    """One row a cell and zone; `zones`: by half-hour its row in the tariff, or -1."""
+    nth = (edges_us - edges_us[0]) // HALF_HOUR_US
+    names = list(dict.fromkeys([*(zone.name for zone in tariff.zone), NO_ZONE]))
+    of_row = np.array([*(names.index(zone.name) for zone in tariff.zone), len(names) - 1])
+    for n, (start_us, end_us) in enumerate(pairwise(edges_us.tolist())):
+        inside = np.zeros(len(zones), np.bool_)
+        inside[nth[n] : nth[n + 1]] = True
+        for number, name in enumerate(names):
+            chosen = inside & (of_row[zones] == number)
+            if chosen.any():
+                row = _row_of_chosen(profile, chosen, (start_us, end_us), int(edges_us[0]), name)
+                yield replace(row, cost=_cost(profile, chosen, tariff, zones))
+
+
+def _row_of_chosen(profile: Totals, chosen: Mask, time: tuple[int, int], first_us: int, key: str) -> Row:
+    found = _peak_of(profile, np.flatnonzero(chosen))
+    peak = None if found is None else (found[0], first_us + found[1] * HALF_HOUR_US)
+    return replace(
+        _row(profile.chosen(chosen), 0, *time, key, peak), length_us=int(chosen.sum()) * HALF_HOUR_US
+    )
+
+
+def _cost(profile: Totals, chosen: Mask, tariff: Tariff, zones: Ints) -> Decimal | None:
+    """What half-hours cost by their rows' prices, exact; None where one has none."""
+    cost = Decimal(0)
+    for row in np.unique(zones[chosen]).tolist():
+        price = None if row < 0 else tariff.zone[row].price
+        if price is None:
+            return None
+        cost += quantity.charge(int(profile.columns[ENERGY][:, chosen & (zones == row)].sum()), price)
+    return cost
 
 
 def row_of_place(totals: Totals, place: int, start_us: int, end_us: int, key: str) -> Row:
@@ -92,10 +128,11 @@ def total_of_rows(rows: Sequence[Row], start_us: int, end_us: int) -> Row:
         for sums, parts in ((origins, row.by_origin_wh), (causes, row.gap_by_cause_us)):
             for name, amount in parts.items():
                 sums[name] = sums.get(name, 0) + amount
+    costs = [row.cost for row in rows if row.cost is not None]
     return Row(
         start_us, end_us, None,
         sum(row.energy_wh for row in rows), sum(row.low_wh for row in rows), sum(row.high_wh for row in rows),
-        origins, sum(row.covered_us for row in rows), causes,
+        origins, sum(row.covered_us for row in rows), causes, cost=sum(costs, Decimal(0)) if costs else None,
     )  # fmt: skip
 
 

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from rich.console import Console
 
-from collector import app, civil, energy_read, energy_show
+from collector import app, civil, energy_ask, energy_show
 from collector.civil import Resolution
 from collector.config import Config, ConfigError
 from collector.config import load as load_config
-from collector.ledger.profile import SiteLedger
-from collector.store import Store
+from collector.energy_ask import Ask, By
 from collector.told import config_option, told
 from reporting.period import Period
-
-# Up to here half-hours are what one wants to see; beyond it days.
-_SHORT_US = 2 * 86_400_000_000
 
 
 @click.command("energy")
 @config_option
 @click.option("--site", help="Which site; may be left out if there is one.")
 @click.option("--device", help="Of one device: its serial number, MAC or id.")
+@click.option("--client", help="Of what a client held: [client.x].")
+@click.option("--node", help="Of the devices at a node and below it: [site.x.node.y].")
 @click.option("--period", help="A month or quarter: 2026-10, 2026-Q4, 1405-07.")
 @click.option(
     "--from", "start", help="A day or half-hour in the site's civil time: 2026-10-01, 2026-10-01T06:30."
 )
 @click.option("--until", help="Where it ends; this day or half-hour is no longer in it.")
 @click.option("--resolution", type=click.Choice([r.value for r in Resolution]), help="Length of the rows.")
-@click.option("--by", type=click.Choice(["origin", "device"]), default="origin", show_default=True)
+@click.option(
+    "--by", type=click.Choice(get_args(By)), default="origin", show_default=True, help="What has rows."
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs; energy in Wh.")
 @click.option("--csv", "as_csv", is_flag=True, help="For spreadsheets.")
 def energy_command(
@@ -42,10 +42,11 @@ def energy_command(
     with told():
         settings = load_config(path)
         name = _site(settings, site)
-        start_us, end_us, hijri = _time(settings, name, asked)
+        ask = _ask(settings, name, asked)
         store = app.open_store(settings)
         try:
-            shown = _content(store, settings, name, (start_us, end_us, hijri), asked)
+            with store.read() as connection:
+                shown = energy_ask.answer(connection, settings, ask, app.now_us())
         finally:
             store.close()
     if as_json:
@@ -58,32 +59,6 @@ def energy_command(
             console.print(part, highlight=False, markup=not isinstance(part, str))
 
 
-def _content(
-    store: Store, settings: Config, site: str, time: tuple[int, int, bool], asked: dict[str, Any]
-) -> dict[str, Any]:
-    start_us, end_us, hijri = time
-    with store.read() as connection:
-        span = energy_read.span(connection, settings, site, start_us, end_us, app.now_us(), hijri)
-        ledger = SiteLedger(connection, settings.org, site)
-        rows = energy_read.register(connection, settings.org, site)
-        labels = {row.device: energy_read.name_of(row) for row in rows}
-        of = {"org": settings.org, "site": site}
-        default = Resolution.WHOLE if asked["by"] != "origin" else _default(span)
-        resolution = Resolution(asked["resolution"]) if asked["resolution"] else default
-        if asked["device"]:
-            place = energy_read.find_device(rows, asked["device"], site)
-            of["device"] = rows[place].device
-            of["name"] = labels[of["device"]]
-            profile = energy_read.device_profile(ledger, span, place)
-        elif asked["by"] == "origin":
-            profile = energy_read.site_profile(ledger, span)
-        if asked["by"] == "device" and not asked["device"]:
-            table = energy_read.by_device(ledger, span, resolution, list(labels))
-        else:
-            table = energy_read.by_time(profile, span, resolution)
-    return energy_show.content(table, span.zone, of=of | {"resolution": resolution.value}, labels=labels)
-
-
 def _site(settings: Config, site: str | None) -> str:
     known = ", ".join(settings.sites) or "none"
     if site is None:
@@ -93,6 +68,15 @@ def _site(settings: Config, site: str | None) -> str:
     if site not in settings.sites:
         raise ConfigError([f"--site {site}: no section [site.{site}] in {settings.path}; known: {known}"])
     return site
+
+
+def _ask(settings: Config, site: str, asked: dict[str, Any]) -> Ask:
+    one = [f"--{name}" for name in ("device", "client", "node") if asked[name] is not None]
+    if len(one) > 1:
+        raise ConfigError([f"{' and '.join(one)}: of one thing at a time"])
+    resolution = None if asked["resolution"] is None else Resolution(asked["resolution"])
+    names = {name: asked[name] for name in ("device", "client", "node", "by")}
+    return Ask(site, *_time(settings, site, asked), resolution=resolution, **names)
 
 
 def _time(settings: Config, site: str, asked: dict[str, Any]) -> tuple[int, int, bool]:
@@ -109,11 +93,9 @@ def _time(settings: Config, site: str, asked: dict[str, Any]) -> tuple[int, int,
     return start_us, end_us, False
 
 
-def _default(span: energy_read.Span) -> Resolution:
-    return Resolution.HALF_HOUR if span.end_us - span.start_us <= _SHORT_US else Resolution.DAY
-
-
 def _title(shown: dict[str, Any]) -> str:
-    what = f"device {shown['name']}" if "device" in shown else f"site {shown['site']}"
+    kind = next((name for name in ("device", "client", "node") if name in shown), None)
+    what = f"site {shown['site']}" + ("" if kind is None else f", {kind} {shown['name']}")
+    what += f", tariff {shown['tariff']}" if "tariff" in shown else ""
     total = shown["total"]
     return f"{what}, {total['start']} to {total['end']} ({shown['zone']})"

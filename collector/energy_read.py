@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, Row, func, select
@@ -17,6 +18,8 @@ from collector.ledger.absence import Absence
 from collector.ledger.profile import SiteLedger, Totals
 from collector.ledger.quantities import HALF_HOUR_US, Ints
 from collector.store import schema
+from collector.tariff import Tariff
+from collector.tree import Placement
 
 # A table is made in memory: a year of one device's half-hours, or a month of a site's 10,000 devices by day.
 MOST_ROWS = 400_000
@@ -72,6 +75,70 @@ def device_profile(ledger: SiteLedger, of: Span, place: int) -> Totals:
     return _with_gaps(ledger, of, ledger.profile(place, of.start_us, of.end_us), place)
 
 
+class Membership(NamedTuple):
+    """Which group each device is in from one instant to another, by place; -1 is none."""
+
+    start_us: int
+    end_us: int
+    group: Ints
+
+
+def membership(of: Span, placed: Placement, keys: Sequence[str | None]) -> list[Membership]:
+    """Who holds what while: groups are the places of clients in `keys`; None stands for nobody's devices."""
+    days = {day for hold in placed.tree.holds for day in (hold.start, hold.until) if day is not None}
+    cuts = {civil.instant_us(day.isoformat(), of.zone) for day in days}
+    edges = sorted({of.start_us, *(cut for cut in cuts if of.start_us < cut < of.end_us), of.end_us})
+    found = []
+    for start_us, end_us in pairwise(edges):
+        holders = placed.holders(civil.day_of(start_us, of.zone))
+        group = [keys.index(holder) if holder in keys else -1 for holder in holders]
+        found.append(Membership(start_us, end_us, np.array(group, np.int64)))
+    return found
+
+
+def node_membership(of: Span, placed: Placement, node: str) -> list[Membership]:
+    """The devices at a node and below it."""
+    group = np.full(len(placed.nodes), -1, np.int64)
+    group[placed.under(node)] = 0
+    return [Membership(of.start_us, of.end_us, group)]
+
+
+def group_profiles(ledger: SiteLedger, of: Span, members: Sequence[Membership], count: int) -> list[Totals]:
+    """The half-hours of each group, with open gaps."""
+    gaps = _open_gaps(ledger, of)
+    parts = []
+    for start_us, end_us, group in members:
+        found = ledger.group_profiles(group, count, start_us, end_us)
+        edges_us = np.arange(start_us, end_us + 1, HALF_HOUR_US)
+        for gap in gaps:
+            if group[gap.place] >= 0:
+                found[group[gap.place]].plus(gap, edges_us)
+        parts.append(found)
+    return [
+        Totals(*(np.concatenate(part, axis=-1) for part in zip(*of_group, strict=True)))
+        for of_group in zip(*parts, strict=True)
+    ]
+
+
+def by_key(profiles: Mapping[str, Totals], of: Span, resolution: Resolution, whole: Totals) -> EnergyTable:
+    """Several profiles, each a key, in cells of time; `whole` is their sum."""
+    edges_us = _bounded(of.edges_us(resolution), len(profiles))
+    each = {key: list(energy.rows_by_time(profile, edges_us)) for key, profile in profiles.items()}
+    rows = [
+        replace(rows[n], key=key)
+        for n in range(len(edges_us) - 1)
+        for key, rows in each.items()
+        if rows[n].covered_us or rows[n].gap_us
+    ]
+    total, doubt = energy.total_of(whole, of.start_us, of.end_us)
+    return EnergyTable(rows, total, doubt)
+
+
+def summed(profiles: Sequence[Totals]) -> Totals:
+    """Profiles of the same time added up."""
+    return Totals(*(np.sum(columns, axis=0) for columns in zip(*profiles, strict=True)))
+
+
 def by_time(profile: Totals, of: Span, resolution: Resolution) -> EnergyTable:
     """A profile in cells of time."""
     edges_us = _bounded(of.edges_us(resolution), 1)
@@ -79,19 +146,58 @@ def by_time(profile: Totals, of: Span, resolution: Resolution) -> EnergyTable:
     return EnergyTable(list(energy.rows_by_time(profile, edges_us)), total, doubt)
 
 
-def by_device(ledger: SiteLedger, of: Span, resolution: Resolution, names: Sequence[str]) -> EnergyTable:
-    """Every device of a site in cells of time; `names` by place. A device without anything has no row."""
+def by_device(
+    ledger: SiteLedger,
+    of: Span,
+    resolution: Resolution,
+    names: Sequence[str],
+    whole: Totals,
+    members: Sequence[Membership] | None = None,
+) -> EnergyTable:
+    """Every device in cells of time; `names` by place. A device without anything has no row.
+
+    `whole` is the profile of all of them; `members`: only what they used while they were in a group.
+    """
     edges_us = _bounded(of.edges_us(resolution), ledger.standing.size)
+    if members is None:
+        members = [Membership(of.start_us, of.end_us, np.zeros(ledger.standing.size, np.int64))]
     rows: list[energy.Row] = []
     gaps = _open_gaps(ledger, of)
     for start_us, end_us in pairwise(edges_us.tolist()):
-        totals = ledger.totals(start_us, end_us)
-        for gap in gaps:
-            totals.plus(gap, np.array([start_us, end_us]), gap.place)
+        parts = [
+            _totals_of(ledger, gaps, max(start_us, m.start_us), min(end_us, m.end_us), m.group)
+            for m in members
+            if m.start_us < end_us and start_us < m.end_us
+        ]
+        totals = summed(parts)
         for place in np.flatnonzero(totals.columns.any(axis=0)).tolist():
             rows.append(energy.row_of_place(totals, place, start_us, end_us, names[place]))
-    total, doubt = energy.total_of(site_profile(ledger, of), of.start_us, of.end_us)
+    total, doubt = energy.total_of(whole, of.start_us, of.end_us)
     return EnergyTable(rows, total, doubt)
+
+
+def by_zone(profile: Totals, of: Span, resolution: Resolution, tariff: Tariff) -> EnergyTable:
+    """A profile in cells of time and tariff zones, with what they cost."""
+    edges_us = _bounded(of.edges_us(resolution), len(tariff.zone))
+    zones = tariff.rows(civil.civil_time(of.start_us, of.end_us, of.zone))
+    rows = list(energy.rows_by_zone(profile, edges_us, tariff, zones))
+    total, doubt = energy.total_of(profile, of.start_us, of.end_us)
+    cost = energy.total_of_rows(rows, of.start_us, of.end_us).cost
+    free = any(row.cost is None and row.energy_wh for row in rows)
+    notes = (NO_PRICE,) if free and cost is not None else ()
+    return EnergyTable(rows, replace(total, cost=cost), doubt, notes)
+
+
+NO_PRICE = "some energy lies in zones without a price: the cost is that of the others"
+
+
+def _totals_of(
+    ledger: SiteLedger, gaps: Sequence[Absence], start_us: int, end_us: int, group: Ints
+) -> Totals:
+    totals = ledger.totals(start_us, end_us)
+    for gap in gaps:
+        totals.plus(gap, np.array([start_us, end_us]), gap.place)
+    return Totals(*(np.where(group >= 0, columns, 0) for columns in totals))
 
 
 def register(connection: Connection, org: str, site: str) -> list[Row[tuple[object, ...]]]:

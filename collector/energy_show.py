@@ -43,7 +43,7 @@ def content(
 def _row(row: Row, zone: str, labels: Mapping[str, str]) -> dict[str, Any]:
     seen_us = row.covered_us + row.gap_us
     covered = quantity.percent(row.covered_us, seen_us)
-    hours = Decimal(row.end_us - row.start_us) / _HOUR_US
+    hours = Decimal(row.passed_us) / _HOUR_US
     key = {} if row.key is None else {"key": row.key, "name": labels.get(row.key, row.key)}
     return {
         "start": civil.text(row.start_us, zone), "end": civil.text(row.end_us, zone),
@@ -57,6 +57,7 @@ def _row(row: Row, zone: str, labels: Mapping[str, str]) -> dict[str, Any]:
         "peak_mw": None if row.peak_wh is None
         else quantity.plain(quantity.mean_mw(row.peak_wh, _HALF_HOUR_H)),
         "peak_start": None if row.peak_us is None else civil.text(row.peak_us, zone),
+        **({} if row.cost is None else {"cost": quantity.plain(row.cost)}),
     }  # fmt: skip
 
 
@@ -69,11 +70,13 @@ def csv_text(shown: Mapping[str, Any]) -> str:
     """The rows and the total as CSV, kWh with three places: exact."""
     origins = list(shown["total"]["by_origin_wh"])
     keyed = any("key" in row for row in shown["rows"])
+    cost = ["cost"] if "cost" in shown["total"] else []
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     head = ["start", "end", *(["key", "name"] if keyed else []), "kwh", "at_least_kwh", "at_most_kwh"]
     head += [f"{origin}_kwh" for origin in origins]
-    writer.writerow([*head, "covered_percent", "gap_h", "main_gap_cause", "mean_mw", "peak_mw", "peak_start"])
+    head += ["covered_percent", "gap_h", "main_gap_cause", "mean_mw", "peak_mw", "peak_start", *cost]
+    writer.writerow(head)
     for row in (*shown["rows"], shown["total"]):
         total = row is shown["total"]
         name = [_cell(row.get("key", "total")), _cell(row.get("name", ""))] if keyed else []
@@ -83,7 +86,7 @@ def csv_text(shown: Mapping[str, Any]) -> str:
             *(quantity.kwh_text(row["by_origin_wh"].get(origin, 0)) for origin in origins),
             row["covered_percent"] or "", quantity.hours_text(row["gap_us"] // 1_000_000),
             main_cause(row["gap_by_cause_us"]), row["mean_mw"] or "", row["peak_mw"] or "",
-            row["peak_start"] or "",
+            row["peak_start"] or "", *(row.get(name, "") for name in cost),
         ])  # fmt: skip
     return out.getvalue()
 
@@ -104,13 +107,15 @@ def people(shown: Mapping[str, Any], title: str) -> Iterator[Table | str]:
         table.add_column(name, no_wrap=True)
     for name in ("kWh", "at least", "at most", *(o.replace("_", " ") for o in origins), "covered", "gaps"):
         table.add_column(name, justify="right")
-    for name in ("mean MW", "peak MW"):
+    money = [f"cost, {shown['currency']}"] if "cost" in total else []
+    for name in ("mean MW", "peak MW", *money):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows[:ROWS_SHOWN]:
         names = ([row["start"]] if timed else []) + ([escape(row.get("name", ""))] if keyed else [])
-        table.add_row(*names, *_figures(row, origins))
+        table.add_row(*names, *_figures(row, origins), *(row.get("cost", "-") for _ in money))
     table.add_section()
-    table.add_row("total", *([""] if keyed and timed else []), *_figures(total, origins))
+    names = ["total", *([""] if keyed and timed else [])]
+    table.add_row(*names, *_figures(total, origins), *(total["cost"] for _ in money))
     yield table
     if len(rows) > ROWS_SHOWN:
         yield f"{len(rows) - ROWS_SHOWN:,} more rows are in --csv and --json."

@@ -1,0 +1,138 @@
+"""What may be asked of a site's energy, and its answer out of the ledger, ready to be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection
+
+from collector import energy_read, energy_show, tree
+from collector.civil import Resolution
+from collector.config import Config, ConfigError
+from collector.energy import EnergyTable
+from collector.energy_read import Membership, Span
+from collector.ledger.profile import SiteLedger, Totals
+from collector.tree import Known, Placement
+
+By = Literal["origin", "zone", "device", "client"]
+# Up to here half-hours are what one wants to see; beyond it days.
+_SHORT_US = 2 * 86_400_000_000
+NOBODY = "(nobody)"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question: of a site, or of one device, client or node of it."""
+
+    site: str
+    start_us: int
+    end_us: int
+    hijri_months: bool = False
+    device: str | None = None
+    client: str | None = None
+    node: str | None = None
+    resolution: Resolution | None = None
+    by: By = "origin"
+
+
+class _Site:
+    """One site as a question needs it."""
+
+    def __init__(self, connection: Connection, config: Config, ask: Ask, now_us: int) -> None:
+        self.config, self.ask, self.declared = config, ask, config.sites[ask.site]
+        self.span: Span = energy_read.span(
+            connection, config, ask.site, ask.start_us, ask.end_us, now_us, ask.hijri_months
+        )
+        self.ledger = SiteLedger(connection, config.org, ask.site)
+        self.register = energy_read.register(connection, config.org, ask.site)
+        self.ids = [row.device for row in self.register]
+        self.placed: Placement = tree.place(
+            self.declared.tree, [Known(row.device, row.serial, row.mac, row.address) for row in self.register]
+        )
+        self.resolution = ask.resolution or self._default()
+
+    def _default(self) -> Resolution:
+        if self.ask.by != "origin":
+            return Resolution.WHOLE
+        short = self.span.end_us - self.span.start_us <= _SHORT_US
+        return Resolution.HALF_HOUR if short else Resolution.DAY
+
+    def labels(self) -> dict[str, str]:
+        return {row.device: energy_read.name_of(row) for row in self.register} | self.config.clients
+
+
+def answer(connection: Connection, config: Config, ask: Ask, now_us: int) -> dict[str, Any]:
+    """The table that answers, with what it is of; ConfigError if it names what there is not.
+
+    The keys are the contract of `--json`.
+    """
+    site = _Site(connection, config, ask, now_us)
+    of = {"org": config.org, "site": ask.site, "by": ask.by, "resolution": site.resolution.value}
+    if ask.device is not None:
+        place = energy_read.find_device(site.register, ask.device, ask.site)
+        whole = energy_read.device_profile(site.ledger, site.span, place)
+        of |= {"device": site.ids[place], "name": energy_read.name_of(site.register[place])}
+        table = _table(site, whole, None)
+    elif ask.client is not None or ask.node is not None:
+        members = _members(site)
+        (whole,) = energy_read.group_profiles(site.ledger, site.span, members, 1)
+        of |= {"client": ask.client} if ask.client is not None else {"node": ask.node or ""}
+        of["name"] = config.clients.get(ask.client or "", ask.node or "")
+        table = _table(site, whole, members)
+    else:
+        table = _table(site, energy_read.site_profile(site.ledger, site.span), None)
+    shown = energy_show.content(table, site.span.zone, of=of, labels=site.labels())
+    if ask.by == "zone" and site.declared.tariff is not None:
+        shown |= {"tariff": site.declared.tariff.name, "currency": site.declared.tariff.currency}
+    if ask.client is not None or ask.node is not None or ask.by == "client":
+        shown["notes"] += site.placed.notes
+    return shown
+
+
+def _members(site: _Site) -> list[Membership]:
+    ask, nodes = site.ask, site.placed.tree.nodes
+    if ask.node is not None:
+        if ask.node not in nodes:
+            known = ", ".join(nodes) or "none"
+            raise ConfigError(
+                [f"--node {ask.node}: no section [site.{ask.site}.node.{ask.node}]; known: {known}"]
+            )
+        return energy_read.node_membership(site.span, site.placed, ask.node)
+    if ask.client not in site.config.clients:
+        known = ", ".join(site.config.clients) or "none"
+        raise ConfigError([f"--client {ask.client}: no section [client.{ask.client}]; known: {known}"])
+    return energy_read.membership(site.span, site.placed, [ask.client])
+
+
+def _table(site: _Site, whole: Totals, members: Sequence[Membership] | None) -> EnergyTable:
+    ask, span, resolution = site.ask, site.span, site.resolution
+    if ask.by == "origin":
+        return energy_read.by_time(whole, span, resolution)
+    if ask.by == "zone":
+        if site.declared.tariff is None:
+            key = f"site.{ask.site}.tariff"
+            raise ConfigError([f"{site.config.path}: {key}: is missing; --by zone needs a calendar of zones"])
+        return energy_read.by_zone(whole, span, resolution, site.declared.tariff)
+    if ask.by == "device":
+        if ask.device is not None:
+            raise ConfigError(["--by device: --device is one already; leave one of them out"])
+        return energy_read.by_device(site.ledger, span, resolution, site.ids, whole, members)
+    if ask.device is not None or ask.client is not None:
+        raise ConfigError(["--by client: of a site or a node; leave --device and --client out"])
+    return _by_client(site, whole)
+
+
+def _by_client(site: _Site, whole: Totals) -> EnergyTable:
+    if not site.config.clients:
+        raise ConfigError([f"{site.config.path}: client: no section [client.x]; --by client needs them"])
+    keys: list[str | None] = [*site.config.clients, None]
+    members = energy_read.membership(site.span, site.placed, keys)
+    if site.ask.node is not None:
+        under = set(site.placed.under(site.ask.node))
+        for member in members:
+            member.group[[n for n in range(len(member.group)) if n not in under]] = -1
+    profiles = energy_read.group_profiles(site.ledger, site.span, members, len(keys))
+    by_name = dict(zip((key or NOBODY for key in keys), profiles, strict=True))
+    return energy_read.by_key(by_name, site.span, site.resolution, whole)
