@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from collector import broker, ca, config, imports, journal, private
+from collector import broker, ca, config, imports, journal, meter_files, private
 from collector.config import Config, ConfigError
 from collector.desk import Desk, keys
 from collector.export import prometheus
@@ -76,6 +76,7 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         store = open_store(settings)
         stack.callback(store.close)
         imports.replay(store, settings.org, settings.statements_dir)
+        meter_files.replay(store, settings.org, settings.meter_entries_dir)
         fold = tables.catch_up(store, settings.org, settings.journal_dir)
         agents = keys(settings, load_roll(settings.state_dir))
         ingest = Ingest(store, book, fold, agents)
@@ -172,6 +173,7 @@ def rebuild(settings: Config) -> dict[str, int]:
         store = Store.open(sqlite_url(draft))
         tables.catch_up(store, settings.org, settings.journal_dir)
         imports.replay(store, settings.org, settings.statements_dir)
+        meter_files.replay(store, settings.org, settings.meter_entries_dir)
         if settings.ledger_path.is_file():
             _carry_set_aside(settings.ledger_path, store)
         with store.read() as connection:

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from agent.wire import check_name
-from collector import app, broker, config, energy_cli, enrol_cli, imports, private, status
+from collector import app, broker, config, energy_cli, enrol_cli, imports, meter_cli, private, status
 from collector.config import ConfigError
 from collector.sample import SAMPLE
 from collector.sources.statements import StatementError
@@ -137,5 +137,6 @@ for _command in (
     enrol_cli.revoke_command,
     enrol_cli.broker_config_command,
     energy_cli.energy_command,
+    meter_cli.meter,
 ):
     collector.add_command(_command)

@@ -193,6 +193,10 @@ class Config:
     def statements_dir(self) -> Path:
         return self.state_dir / "statements"
 
+    @property
+    def meter_entries_dir(self) -> Path:
+        return self.state_dir / "meter-entries"
+
 
 def load(path: Path, *, unmade: bool = False) -> Config:
     """The configuration in a file; ConfigError with every mistake in it.

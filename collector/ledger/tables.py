@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, select
 from agent import wire
 from collector import journal
 from collector.journal import Position
-from collector.ledger import halfhours
+from collector.ledger import halfhours, meterdays
 from collector.ledger.energy import NOW_COLUMNS, Integrals, Now
 from collector.ledger.fold import Changes, Fold, Stream
 from collector.ledger.packing import pack, unpack
@@ -83,6 +83,8 @@ def write(connection: Connection, fold: Fold) -> None:
     upsert(connection, schema.inventory, changes.inventories)
     upsert(connection, schema.event, changes.events)
     upsert(connection, schema.meter_told, changes.meters)
+    for (site, meter), rows in sorted(changes.registers.items()):
+        meterdays.append(connection, org, site, meter, rows)
     upsert(connection, schema.device, (_device_row(org, device) for device in changes.devices.values()))
     for name in sorted(changes.sites):
         integrals = fold.sites[name].integrals
