@@ -28,6 +28,7 @@ from pydantic import (
 
 from agent.wire import check_name
 from collector import roll, tariff, tree
+from collector.ledger.allot import OverheadRule
 from collector.private import PrivateFileError
 from collector.roll import RollError
 from collector.sources.declared import read_declared
@@ -133,7 +134,7 @@ class _Site(BaseModel):
     operator: _section_of(Operator) | None = None  # type: ignore[valid-type]  # likewise
     investment: _section_of(Investment) | None = None  # type: ignore[valid-type]  # likewise
     meter: _Text | None = None
-    overhead: tree.OverheadRule = "energy"
+    overhead: OverheadRule = "energy"
     node: dict[_Name, tree.NodeSection] = {}
     tariff: Path | None = None
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 from sqlalchemy import Connection
 
-from collector import energy_read, energy_show, tree
+from collector import civil, energy_read, energy_show, metered, metered_show, tree
 from collector.civil import Resolution
 from collector.config import Config, ConfigError
 from collector.energy import EnergyTable
 from collector.energy_read import Membership, Span
+from collector.ledger import meters
 from collector.ledger.profile import SiteLedger, Totals
 from collector.tree import Known, Placement
 
-By = Literal["origin", "zone", "device", "client"]
+By = Literal["origin", "zone", "device", "client", "meter"]
 # Up to here half-hours are what one wants to see; beyond it days.
 _SHORT_US = 2 * 86_400_000_000
 NOBODY = "(nobody)"
@@ -24,7 +26,7 @@ NOBODY = "(nobody)"
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question: of a site, or of one device, client or node of it."""
+    """A question: of a site, or of one device, client, node or meter of it."""
 
     site: str
     start_us: int
@@ -33,6 +35,7 @@ class Ask:
     device: str | None = None
     client: str | None = None
     node: str | None = None
+    meter: str | None = None
     resolution: Resolution | None = None
     by: By = "origin"
 
@@ -41,6 +44,7 @@ class _Site:
     """One site as a question needs it."""
 
     def __init__(self, connection: Connection, config: Config, ask: Ask, now_us: int) -> None:
+        self.connection = connection
         self.config, self.ask, self.declared = config, ask, config.sites[ask.site]
         self.span: Span = energy_read.span(
             connection, config, ask.site, ask.start_us, ask.end_us, now_us, ask.hijri_months
@@ -54,6 +58,8 @@ class _Site:
         self.resolution = ask.resolution or self._default()
 
     def _default(self) -> Resolution:
+        if self.ask.by == "meter":
+            return Resolution.DAY
         if self.ask.by != "origin":
             return Resolution.WHOLE
         short = self.span.end_us - self.span.start_us <= _SHORT_US
@@ -69,7 +75,19 @@ def answer(connection: Connection, config: Config, ask: Ask, now_us: int) -> dic
     The keys are the contract of `--json`.
     """
     site = _Site(connection, config, ask, now_us)
-    of = {"org": config.org, "site": ask.site, "by": ask.by, "resolution": site.resolution.value}
+    of: dict[str, str] = {
+        "org": config.org,
+        "site": ask.site,
+        "by": ask.by,
+        "resolution": site.resolution.value,
+    }
+    of["from"], of["until"] = (
+        civil.text(us, site.span.zone) for us in (site.span.start_us, site.span.end_us)
+    )
+    if ask.by == "meter":
+        return _reconciled(site, of)
+    if ask.meter is not None:
+        return _metered(site, of | {"meter": ask.meter, "name": ask.meter})
     if ask.device is not None:
         place = energy_read.find_device(site.register, ask.device, ask.site)
         whole = energy_read.device_profile(site.ledger, site.span, place)
@@ -83,12 +101,76 @@ def answer(connection: Connection, config: Config, ask: Ask, now_us: int) -> dic
         table = _table(site, whole, members)
     else:
         table = _table(site, energy_read.site_profile(site.ledger, site.span), None)
-    shown = energy_show.content(table, site.span.zone, of=of, labels=site.labels())
-    if ask.by == "zone" and site.declared.tariff is not None:
-        shown |= {"tariff": site.declared.tariff.name, "currency": site.declared.tariff.currency}
+    shown = _content(site, table, of)
     if ask.client is not None or ask.node is not None or ask.by == "client":
         shown["notes"] += site.placed.notes
     return shown
+
+
+def _content(site: _Site, table: EnergyTable, of: Mapping[str, str]) -> dict[str, Any]:
+    shown = energy_show.content(table, site.span.zone, of=of, labels=site.labels())
+    if site.ask.by == "zone" and site.declared.tariff is not None:
+        shown |= {"tariff": site.declared.tariff.name, "currency": site.declared.tariff.currency}
+    return shown
+
+
+def _reconciled(site: _Site, of: Mapping[str, str]) -> dict[str, Any]:
+    ask, metered_nodes = site.ask, site.placed.tree.meters()
+    wanted = {
+        node: meter
+        for node, meter in metered_nodes.items()
+        if (ask.node in (None, node)) and ask.meter in (None, meter)
+    }
+    if ask.device is not None or ask.client is not None:
+        raise ConfigError(["--by meter: of a site, a node or a meter; leave --device and --client out"])
+    if not wanted:
+        known = ", ".join(metered_nodes.values()) or "none"
+        raise ConfigError(
+            [f"{site.config.path}: site.{ask.site}: no node with this meter; meters in the tree: {known}"]
+        )
+    found = [
+        (
+            node or ask.site,
+            meter,
+            metered.reconciled(
+                site.connection, site.config.org, ask.site, site.ledger, site.span, site.placed, node,
+                site.resolution,
+            ),
+        )
+        for node, meter in wanted.items()
+    ]  # fmt: skip
+    return metered_show.reconciled(found, site.span.zone, of)
+
+
+def _metered(site: _Site, of: Mapping[str, str]) -> dict[str, Any]:
+    ask, span = site.ask, site.span
+    meter = ask.meter or ""
+    known = [now.meter for now in meters.meters(site.connection, site.config.org, ask.site)]
+    if meter not in known:
+        raise ConfigError([f"--meter {meter}: none of {ask.site}; known: {', '.join(known) or 'none'}"])
+    history = meters.history(site.connection, site.config.org, ask.site, meter)
+    if ask.by == "origin":
+        edges_us = energy_read.bounded(span.edges_us(site.resolution), 1)
+        return _content(site, metered.by_time(history, span, edges_us), of)
+    if ask.by == "zone":
+        whole = metered.as_totals(metered.half_hours(history, span))
+        return _content(site, replace(_table(site, whole, None), doubt=None), of)
+    nodes = [node for node, name in site.placed.tree.meters().items() if name == meter]
+    if not nodes:
+        key = f"site.{ask.site}.meter or site.{ask.site}.node.x.meter"
+        raise ConfigError([f"{site.config.path}: {key}: none is {meter}; which devices are behind it?"])
+    places = np.array(site.placed.under(nodes[0]), np.int64)
+    if ask.by == "device":
+        keys = site.ids
+        members = [Membership(span.start_us, span.end_us, np.arange(len(keys)))]
+    else:
+        clients: list[str | None] = [*site.config.clients, None]
+        keys = [client or NOBODY for client in clients]
+        members = energy_read.membership(span, site.placed, clients)
+    edges_us = energy_read.bounded(span.edges_us(site.resolution), len(keys))
+    rule = site.placed.tree.overhead
+    found = list(metered.shares(site.ledger, span, history, places, site.ids, edges_us, rule, keys, members))
+    return metered_show.shares(found, span.zone, of, site.labels(), rule)
 
 
 def _members(site: _Site) -> list[Membership]:

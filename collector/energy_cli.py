@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 from rich.console import Console
 
-from collector import app, civil, energy_ask, energy_show
+from collector import app, civil, energy_ask, energy_show, metered_show
 from collector.civil import Resolution
 from collector.config import Config, ConfigError
 from collector.config import load as load_config
@@ -18,12 +19,16 @@ from collector.told import config_option, told
 from reporting.period import Period
 
 
+_PIPE_COLUMNS = 200
+
+
 @click.command("energy")
 @config_option
 @click.option("--site", help="Which site; may be left out if there is one.")
 @click.option("--device", help="Of one device: its serial number, MAC or id.")
 @click.option("--client", help="Of what a client held: [client.x].")
 @click.option("--node", help="Of the devices at a node and below it: [site.x.node.y].")
+@click.option("--meter", help="Of a meter; --by device or client: its kWh allotted to those behind it.")
 @click.option("--period", help="A month or quarter: 2026-10, 2026-Q4, 1405-07.")
 @click.option(
     "--from", "start", help="A day or half-hour in the site's civil time: 2026-10-01, 2026-10-01T06:30."
@@ -49,13 +54,15 @@ def energy_command(
                 shown = energy_ask.answer(connection, settings, ask, app.now_us())
         finally:
             store.close()
+    show = metered_show if "kind" in shown else energy_show
     if as_json:
         click.echo(json.dumps(shown, ensure_ascii=False))
     elif as_csv:
-        click.echo(energy_show.csv_text(shown), nl=False)
+        click.echo(show.csv_text(shown), nl=False)
     else:
-        console = Console()
-        for part in energy_show.people(shown, _title(shown)):
+        # A file or a pipe has no width of its own; no figure may be cut for want of it.
+        console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
+        for part in show.people(shown, _title(shown)):
             console.print(part, highlight=False, markup=not isinstance(part, str))
 
 
@@ -71,11 +78,11 @@ def _site(settings: Config, site: str | None) -> str:
 
 
 def _ask(settings: Config, site: str, asked: dict[str, Any]) -> Ask:
-    one = [f"--{name}" for name in ("device", "client", "node") if asked[name] is not None]
+    one = [f"--{name}" for name in ("device", "client", "node", "meter") if asked[name] is not None]
     if len(one) > 1:
         raise ConfigError([f"{' and '.join(one)}: of one thing at a time"])
     resolution = None if asked["resolution"] is None else Resolution(asked["resolution"])
-    names = {name: asked[name] for name in ("device", "client", "node", "by")}
+    names = {name: asked[name] for name in ("device", "client", "node", "meter", "by")}
     return Ask(site, *_time(settings, site, asked), resolution=resolution, **names)
 
 
@@ -94,8 +101,8 @@ def _time(settings: Config, site: str, asked: dict[str, Any]) -> tuple[int, int,
 
 
 def _title(shown: dict[str, Any]) -> str:
-    kind = next((name for name in ("device", "client", "node") if name in shown), None)
+    kind = next((name for name in ("device", "client", "node", "meter") if name in shown), None)
     what = f"site {shown['site']}" + ("" if kind is None else f", {kind} {shown['name']}")
     what += f", tariff {shown['tariff']}" if "tariff" in shown else ""
-    total = shown["total"]
-    return f"{what}, {total['start']} to {total['end']} ({shown['zone']})"
+    what += "" if "kind" not in shown else f", {shown['kind']}"
+    return f"{what}, {shown['from']} to {shown['until']} ({shown['zone']})"

@@ -122,7 +122,7 @@ def group_profiles(ledger: SiteLedger, of: Span, members: Sequence[Membership], 
 
 def by_key(profiles: Mapping[str, Totals], of: Span, resolution: Resolution, whole: Totals) -> EnergyTable:
     """Several profiles, each a key, in cells of time; `whole` is their sum."""
-    edges_us = _bounded(of.edges_us(resolution), len(profiles))
+    edges_us = bounded(of.edges_us(resolution), len(profiles))
     each = {key: list(energy.rows_by_time(profile, edges_us)) for key, profile in profiles.items()}
     rows = [
         replace(rows[n], key=key)
@@ -141,7 +141,7 @@ def summed(profiles: Sequence[Totals]) -> Totals:
 
 def by_time(profile: Totals, of: Span, resolution: Resolution) -> EnergyTable:
     """A profile in cells of time."""
-    edges_us = _bounded(of.edges_us(resolution), 1)
+    edges_us = bounded(of.edges_us(resolution), 1)
     total, doubt = energy.total_of(profile, of.start_us, of.end_us)
     return EnergyTable(list(energy.rows_by_time(profile, edges_us)), total, doubt)
 
@@ -158,7 +158,7 @@ def by_device(
 
     `whole` is the profile of all of them; `members`: only what they used while they were in a group.
     """
-    edges_us = _bounded(of.edges_us(resolution), ledger.standing.size)
+    edges_us = bounded(of.edges_us(resolution), ledger.standing.size)
     if members is None:
         members = [Membership(of.start_us, of.end_us, np.zeros(ledger.standing.size, np.int64))]
     rows: list[energy.Row] = []
@@ -178,7 +178,7 @@ def by_device(
 
 def by_zone(profile: Totals, of: Span, resolution: Resolution, tariff: Tariff) -> EnergyTable:
     """A profile in cells of time and tariff zones, with what they cost."""
-    edges_us = _bounded(of.edges_us(resolution), len(tariff.zone))
+    edges_us = bounded(of.edges_us(resolution), len(tariff.zone))
     zones = tariff.rows(civil.civil_time(of.start_us, of.end_us, of.zone))
     rows = list(energy.rows_by_zone(profile, edges_us, tariff, zones))
     total, doubt = energy.total_of(profile, of.start_us, of.end_us)
@@ -246,7 +246,8 @@ def _open_gaps(ledger: SiteLedger, of: Span) -> list[Absence]:
     return list(ledger.open_gaps(of.start_us, of.horizon_us, over=of.over))
 
 
-def _bounded(edges_us: Ints, keys: int) -> Ints:
+def bounded(edges_us: Ints, keys: int) -> Ints:
+    """The same edges; ConfigError if a table with so many keys a cell would be too large."""
     rows = (len(edges_us) - 1) * max(keys, 1)
     if rows > MOST_ROWS:
         raise ConfigError(

@@ -79,7 +79,7 @@ def csv_text(shown: Mapping[str, Any]) -> str:
     writer.writerow(head)
     for row in (*shown["rows"], shown["total"]):
         total = row is shown["total"]
-        name = [_cell(row.get("key", "total")), _cell(row.get("name", ""))] if keyed else []
+        name = [cell(row.get("key", "total")), cell(row.get("name", ""))] if keyed else []
         writer.writerow([
             "total" if total and not keyed else row["start"], row["end"], *name,
             *(quantity.kwh_text(row[wh]) for wh in ("energy_wh", "low_wh", "high_wh")),
@@ -91,7 +91,8 @@ def csv_text(shown: Mapping[str, Any]) -> str:
     return out.getvalue()
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """A text as a cell of CSV."""
     # What a device calls itself may not become a formula in somebody's spreadsheet.
     return f"'{text}" if text[:1] in "=+-@\t\r" and text else text
 
@@ -106,12 +107,12 @@ def people(shown: Mapping[str, Any], title: str) -> Iterator[Table | str]:
     for name in (["from"] if timed else []) + (["of"] if keyed else []):
         table.add_column(name, no_wrap=True)
     for name in ("kWh", "at least", "at most", *(o.replace("_", " ") for o in origins), "covered", "gaps"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     money = [f"cost, {shown['currency']}"] if "cost" in total else []
     for name in ("mean MW", "peak MW", *money):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", overflow="fold")
     for row in rows[:ROWS_SHOWN]:
-        names = ([row["start"]] if timed else []) + ([escape(row.get("name", ""))] if keyed else [])
+        names = ([start(row, shown)] if timed else []) + ([escape(row.get("name", ""))] if keyed else [])
         table.add_row(*names, *_figures(row, origins), *(row.get("cost", "-") for _ in money))
     table.add_section()
     names = ["total", *([""] if keyed and timed else [])]
@@ -123,6 +124,12 @@ def people(shown: Mapping[str, Any], title: str) -> Iterator[Table | str]:
         low, high = (quantity.kwh_text(total[f"unsure_{side}_wh"]) for side in ("below", "above"))
         yield f"What was read may be wrong by -{low} to +{high} kWh (origin, rounding, sampling)."
     yield from shown["notes"]
+
+
+def start(row: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
+    """Where a row begins, in civil time; of days and months the date."""
+    text: str = row["start"]
+    return text[:10] if shown["resolution"] in ("day", "month", "whole") else text
 
 
 def _figures(row: Mapping[str, Any], origins: list[str]) -> Iterator[str]:

@@ -17,12 +17,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import combinations
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from agent.wire import check_name
 from collector import device_key
+from collector.ledger.allot import OverheadRule
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -38,8 +39,6 @@ def _network(text: object) -> Network:
 Name = Annotated[str, AfterValidator(check_name)]
 _Text = Annotated[str, Field(min_length=1)]
 _Networks = list[Annotated[Network, BeforeValidator(_network)]]
-# How the part of a meter's kWh that no device measured (cooling, losses, what is not a miner) is allotted.
-OverheadRule = Literal["energy", "nameplate", "none"]
 
 
 class NodeSection(BaseModel):

@@ -119,6 +119,16 @@ class Totals(NamedTuple):
             column[SAMPLES],
         )
 
+    def truth(self) -> tuple[Ints, Ints, Ints]:
+        """(best, least, most) Wh of each place; the least and most hold the truth: `unsure_*` is in them."""
+        best = self.columns[ENERGY].sum(axis=0)
+        covered_us = self.columns[COVERED]
+        rounding = _FINE * 2 * covered_us.sum(axis=0) + (_WHOLE - _FINE) * self.columns[WHOLE_WATT_US2]
+        unsure = self.columns[SAMPLING_WH] - (-rounding // _ROUNDING_PER_WH) + (covered_us > 0).sum(axis=0)
+        low = best - self.columns[BELOW_WH] - unsure + (-self.below_mwh // 1000)
+        high = best + self.columns[ABOVE_WH] + self.columns[GAP_WH] + unsure - (-self.above_mwh // 1000)
+        return best, np.maximum(low, 0), high
+
     def plus(self, absence: Absence, edges_us: Ints, place: int | None = None) -> None:
         """Adds a gap to the half-hours between edges, or its whole to one device's place."""
         for number, column in absence.between(edges_us).items():

@@ -108,7 +108,7 @@ def test_people_see_a_bounded_table(farm: Farm) -> None:
     result = farm.ask("--from", "2026-10-01", "--until", "2026-10-06", "--resolution", "half-hour")
     assert result.exit_code == 0
     assert "40 more rows are in --csv and --json." in result.output
-    assert "2026-10-01T00:00" in result.output
+    assert "2026-10-01T00:00+00:00" in result.output
 
 
 @pytest.mark.parametrize(

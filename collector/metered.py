@@ -1,0 +1,180 @@
+"""A site's meters against its miners, out of the ledger: profiles, reconciliation, allotment; read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from sqlalchemy import Connection
+
+from collector import energy
+from collector.civil import Resolution
+from collector.energy import EnergyTable
+from collector.energy_read import Membership, Span, group_profiles, node_membership, site_profile
+from collector.ledger import halfhours, meters, rules
+from collector.ledger.allot import OverheadRule, allot
+from collector.ledger.energy import Now, rated_mw
+from collector.ledger.profile import SiteLedger, Totals
+from collector.ledger.quantities import (
+    ABOVE_WH,
+    BELOW_WH,
+    COVERED_US,
+    DAY_US,
+    ENERGY,
+    GAP_US,
+    HALF_HOUR_US,
+    ORIGIN_NAMES,
+    QUANTITIES,
+    WH,
+    Ints,
+    cause_number,
+)
+from collector.ledger.reconcile import Reconciled, compare, reconcile, with_drift
+from collector.ledger.registers import History, MeterProfile
+from collector.tree import Placement
+
+_METER = ORIGIN_NAMES.index("meter")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What of a meter's energy is a key's in a cell; `key` None is nobody's, "" the site's own overhead."""
+
+    start_us: int
+    end_us: int
+    key: str | None
+    by_energy_wh: int
+    overhead_wh: int
+
+    @property
+    def allotted_wh(self) -> int:
+        return self.by_energy_wh + self.overhead_wh
+
+
+def half_hours(history: History, of: Span) -> MeterProfile:
+    """A meter's half-hours."""
+    return history.profile(np.arange(of.start_us, of.end_us + 1, HALF_HOUR_US))
+
+
+def as_totals(profile: MeterProfile) -> Totals:
+    """A meter's half-hours in the columns of a device's, all of origin `meter`."""
+    width = len(profile.start_us)
+    columns = np.zeros((QUANTITIES, width), np.int64)
+    columns[WH + _METER], columns[COVERED_US + _METER] = profile.import_wh, profile.read_us
+    untold = profile.gap_us.copy()
+    for cause, gap_us in profile.gap_by_cause_us.items():
+        columns[GAP_US + cause_number(cause)] += gap_us
+        untold -= gap_us
+    columns[GAP_US + cause_number("not_polled")] += untold
+    columns[BELOW_WH] = np.maximum(profile.import_wh - profile.low_wh, 0)
+    columns[ABOVE_WH] = np.maximum(profile.high_wh - profile.import_wh, 0)
+    none = np.zeros(width, np.int64)
+    return Totals(columns, none, none.copy())
+
+
+def by_time(history: History, of: Span, edges_us: Ints) -> EnergyTable:
+    """A meter in cells of time. Each row and the total have bounds of their own, narrower than any sum's."""
+    whole = as_totals(half_hours(history, of))
+    cells = history.profile(edges_us)
+    rows = [_bounded(row, cells, n) for n, row in enumerate(energy.rows_by_time(whole, edges_us))]
+    total, _ = energy.total_of(whole, of.start_us, of.end_us)
+    ends = history.profile(np.array([of.start_us, of.end_us]))
+    notes = [f"{found.kind} {'' if found.confirmed else '(deduced)'}".strip() for found in ends.findings]
+    return EnergyTable(rows, _bounded(total, ends, 0), None, tuple(notes))
+
+
+def _bounded(row: energy.Row, cells: MeterProfile, n: int) -> energy.Row:
+    causes = {cause: int(us[n]) for cause, us in cells.gap_by_cause_us.items() if us[n]}
+    untold = int(cells.gap_us[n]) - sum(causes.values())
+    return replace(
+        row,
+        low_wh=min(int(cells.low_wh[n]), row.energy_wh),
+        high_wh=max(int(cells.high_wh[n]), row.energy_wh),
+        gap_by_cause_us=causes | ({"not_polled": untold} if untold else {}),
+    )
+
+
+def reconciled(
+    connection: Connection, org: str, site: str, ledger: SiteLedger, of: Span, placed: Placement,
+    node: str | None, resolution: Resolution,
+) -> list[Reconciled]:  # fmt: skip
+    """A node's meter (None: the site's) against all miners below it, in cells; of days also their drift."""
+    rule, start_us = rules.at(of.start_us).drift, of.start_us
+    if resolution is Resolution.DAY:
+        of = replace(of, start_us=start_us - rule.days * DAY_US)  # what days before were like
+    meter = half_hours(meters.history(connection, org, site, placed.tree.meters()[node]), of)
+    if node is None:
+        miners = site_profile(ledger, of)
+    else:
+        (miners,) = group_profiles(ledger, of, node_membership(of, placed, node), 1)
+    found = list(reconcile(compare(meter, miners, rule.coverage_percent), of.edges_us(resolution)))
+    if resolution is Resolution.DAY:
+        found = list(with_drift(found, rule))
+    return [cell for cell in found if cell.start_us >= start_us]
+
+
+def shares(
+    ledger: SiteLedger, of: Span, history: History, places: Ints, ids: Sequence[str], edges_us: Ints,
+    rule: OverheadRule, keys: Sequence[str], members: Sequence[Membership],
+) -> Iterator[Share]:  # fmt: skip
+    """A meter's energy allotted to keys in cells: all of it, to the Wh.
+
+    `places`: the devices behind the meter; `members` says which key's each is; a device that is no key's
+    counts as nobody's.
+    """
+    sums = {(n, key): [0, 0] for n in range(len(edges_us) - 1) for key in (*range(len(keys)), -1, -2)}
+    rated = _rated_mw(ledger, of.start_us)[places]
+    rank = np.argsort(np.argsort(np.array([ids[place] for place in places.tolist()])))
+    for start_us, group, part in _parts(ledger, of, history, places, edges_us, members):
+        cell = int(np.searchsorted(edges_us, start_us, side="right")) - 1
+        metered_wh, energy_wh = part
+        times = start_us + HALF_HOUR_US * np.arange(metered_wh.size)
+        found = allot(metered_wh, energy_wh, rated, times, rank, rule)
+        for column, amounts in enumerate((found.by_energy.sum(axis=1), found.overhead.sum(axis=1))):
+            mine = group[places]
+            for key in np.unique(mine).tolist():
+                sums[cell, key][column] += int(amounts[mine == key].sum())
+        sums[cell, -1][1] += int(found.unallotted.sum())
+        sums[cell, -2][1] += int(found.site_overhead.sum())
+    names: Mapping[int, str | None] = {**dict(enumerate(keys)), -1: None, -2: ""}
+    for (n, key), (by_energy_wh, overhead_wh) in sums.items():
+        if by_energy_wh or overhead_wh:
+            yield Share(int(edges_us[n]), int(edges_us[n + 1]), names[key], by_energy_wh, overhead_wh)
+
+
+def _parts(
+    ledger: SiteLedger, of: Span, history: History, places: Ints, edges_us: Ints,
+    members: Sequence[Membership],
+) -> Iterator[tuple[int, Ints, tuple[Ints, Ints]]]:  # fmt: skip
+    """(start, who is whose, (the meter's Wh, the devices')) of times within a day, a cell and a holding."""
+    midnights = range(-(-of.start_us // DAY_US) * DAY_US, of.end_us, DAY_US)
+    cuts = {*edges_us.tolist(), *midnights, *(member.start_us for member in members)}
+    for start_us, end_us in pairwise(sorted({*cuts, of.end_us})):
+        group = next(m.group for m in members if m.start_us <= start_us < m.end_us)
+        metered = history.profile(np.arange(start_us, end_us + 1, HALF_HOUR_US)).import_wh
+        yield start_us, group, (metered, _energy_wh(ledger, places, start_us, end_us))
+
+
+def _energy_wh(ledger: SiteLedger, places: Ints, start_us: int, end_us: int) -> Ints:
+    """Wh of [device, half-hour] within one UTC day."""
+    size, day_us = ledger.standing.size, start_us // DAY_US * DAY_US
+    energy_wh = np.zeros((size + halfhours.CHUNK, DAY_US // HALF_HOUR_US), np.int64)
+    for _, place, found in ledger.days(places, start_us, end_us):
+        for number in range(ENERGY.start, ENERGY.stop):
+            if number in found:
+                energy_wh[place : place + halfhours.CHUNK] += found[number]
+    row_us = ledger.standing.now[Now.ROW_US, :size]
+    now_open = np.flatnonzero((row_us >= start_us) & (row_us < end_us))
+    nth = (row_us[now_open] - day_us) // HALF_HOUR_US
+    energy_wh[now_open, nth] += ledger.standing.row[ENERGY, :size].sum(axis=0)[now_open]
+    first, end = (start_us - day_us) // HALF_HOUR_US, (end_us - day_us) // HALF_HOUR_US
+    return energy_wh[places, first:end]
+
+
+def _rated_mw(ledger: SiteLedger, instant_us: int) -> Ints:
+    """By place; 0 of a device without nameplate that never told its power."""
+    now = ledger.standing.now[:, : ledger.standing.size]
+    known = (now[Now.NAMEPLATE_MW] > 0) | (now[Now.LARGEST_MW] > 0)
+    return np.where(known, rated_mw(now[Now.NAMEPLATE_MW], now[Now.LARGEST_MW], rules.at(instant_us)), 0)
