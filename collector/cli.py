@@ -80,6 +80,8 @@ def status_command(path: Path, as_json: bool) -> None:
     console = Console()
     for table in status.tables(content):
         console.print(table)
+    for line in status.warnings(content):
+        click.echo(line)
     click.echo(f"journal: {content['journal_bytes'] / 1e6:.1f} MB")
 
 

@@ -15,9 +15,9 @@ from collector.civil import Resolution
 from collector.config import Config, ConfigError
 from collector.config import load as load_config
 from collector.energy_ask import Ask, By
+from collector.outlook import outlook
 from collector.told import config_option, told
 from reporting.period import Period
-
 
 _PIPE_COLUMNS = 200
 
@@ -51,7 +51,9 @@ def energy_command(
         store = app.open_store(settings)
         try:
             with store.read() as connection:
-                shown = energy_ask.answer(connection, settings, ask, app.now_us())
+                now_us = app.now_us()
+                shown = energy_ask.answer(connection, settings, ask, now_us)
+                shown["outlook"] = outlook(connection, settings, name, now_us)
         finally:
             store.close()
     show = metered_show if "kind" in shown else energy_show
@@ -62,7 +64,7 @@ def energy_command(
     else:
         # A file or a pipe has no width of its own; no figure may be cut for want of it.
         console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
-        for part in show.people(shown, _title(shown)):
+        for part in (*show.people(shown, _title(shown)), *shown["outlook"]["lines"]):
             console.print(part, highlight=False, markup=not isinstance(part, str))
 
 
