@@ -26,6 +26,7 @@ from collector.overview import overview
 from collector.register import Register
 from collector.roll import load as load_roll
 from collector.store import Store, StoreError, schema, sqlite_url, upsert
+from collector.watch import Watch
 from reporting.facts import PeriodFacts
 
 # How often the worker looks whether it shall stop, and the supervisor whether everything lives.
@@ -93,13 +94,16 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
             target=_work, args=(inbox, ingest, register, desk, link, stop, failure), name="ingest"
         )
 
+        watch = Watch(store, settings)
+
         def scrape() -> Iterable[prometheus.Sample]:
             process = prometheus.Process(
                 ingest.counters, link.connected.is_set(), dict(link.statuses),
                 journal.size_bytes(settings.journal_dir), shutil.disk_usage(settings.journal_dir).free,
             )  # fmt: skip
             view = overview(store, settings.org, now_us())
-            return prometheus.samples(view, process, settings.metrics_per_device)
+            yield from prometheus.samples(view, process, settings.metrics_per_device)
+            yield from prometheus.watch_samples(watch.sites(view.taken_us))
 
         host, port = settings.metrics
         try:

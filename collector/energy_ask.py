@@ -9,14 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Connection
 
-from collector import civil, energy_read, energy_show, metered, metered_show, tree
+from collector import civil, energy_read, energy_show, metered, metered_show
 from collector.civil import Resolution
 from collector.config import Config, ConfigError
 from collector.energy import EnergyTable
 from collector.energy_read import Membership, Span
 from collector.ledger import meters
 from collector.ledger.profile import SiteLedger, Totals
-from collector.tree import Known, Placement
 
 By = Literal["origin", "zone", "device", "client", "meter"]
 # Up to here half-hours are what one wants to see; beyond it days.
@@ -52,9 +51,7 @@ class _Site:
         self.ledger = SiteLedger(connection, config.org, ask.site)
         self.register = energy_read.register(connection, config.org, ask.site)
         self.ids = [row.device for row in self.register]
-        self.placed: Placement = tree.place(
-            self.declared.tree, [Known(row.device, row.serial, row.mac, row.address) for row in self.register]
-        )
+        self.placed = energy_read.place_devices(self.declared.tree, self.register)
         self.resolution = ask.resolution or self._default()
 
     def _default(self) -> Resolution:
@@ -128,18 +125,10 @@ def _reconciled(site: _Site, of: Mapping[str, str]) -> dict[str, Any]:
         raise ConfigError(
             [f"{site.config.path}: site.{ask.site}: no node with this meter; meters in the tree: {known}"]
         )
-    found = [
-        (
-            node or ask.site,
-            meter,
-            metered.reconciled(
-                site.connection, site.config.org, ask.site, site.ledger, site.span, site.placed, node,
-                site.resolution,
-            ),
-        )
-        for node, meter in wanted.items()
-    ]  # fmt: skip
-    return metered_show.reconciled(found, site.span.zone, of)
+    found = metered.reconciled(
+        site.connection, site.config.org, ask.site, site.span, site.placed, wanted, site.resolution
+    )
+    return metered_show.reconciled(found, ask.site, site.span.zone, of)
 
 
 def _metered(site: _Site, of: Mapping[str, str]) -> dict[str, Any]:

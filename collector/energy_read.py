@@ -19,7 +19,7 @@ from collector.ledger.profile import SiteLedger, Totals
 from collector.ledger.quantities import HALF_HOUR_US, Ints
 from collector.store import schema
 from collector.tariff import Tariff
-from collector.tree import Placement
+from collector.tree import Known, Placement, Tree, place
 
 # A table is made in memory: a year of one device's half-hours, or a month of a site's 10,000 devices by day.
 MOST_ROWS = 400_000
@@ -170,8 +170,8 @@ def by_device(
             if m.start_us < end_us and start_us < m.end_us
         ]
         totals = summed(parts)
-        for place in np.flatnonzero(totals.columns.any(axis=0)).tolist():
-            rows.append(energy.row_of_place(totals, place, start_us, end_us, names[place]))
+        for n in np.flatnonzero(totals.columns.any(axis=0)).tolist():
+            rows.append(energy.row_of_place(totals, n, start_us, end_us, names[n]))
     total, doubt = energy.total_of(whole, of.start_us, of.end_us)
     return EnergyTable(rows, total, doubt)
 
@@ -205,6 +205,11 @@ def register(connection: Connection, org: str, site: str) -> list[Row[tuple[obje
     d = schema.device.c
     query = select(schema.device).where(d.org == org, d.site == site).order_by(d.place)
     return list(connection.execute(query))
+
+
+def place_devices(of: Tree, rows: Sequence[Row[tuple[object, ...]]]) -> Placement:
+    """Where the devices of the register stand in a site's tree."""
+    return place(of, [Known(row.device, row.serial, row.mac, row.address) for row in rows])
 
 
 def find_device(rows: Sequence[Row[tuple[object, ...]]], key: str, site: str) -> int:

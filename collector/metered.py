@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import pairwise
 
 import numpy as np
 from sqlalchemy import Connection
 
-from collector import energy
+from collector import civil, energy
 from collector.civil import Resolution
+from collector.config import Config
 from collector.energy import EnergyTable
-from collector.energy_read import Membership, Span, group_profiles, node_membership, site_profile
+from collector.energy_read import (
+    Membership,
+    Span,
+    group_profiles,
+    place_devices,
+    register,
+    site_profile,
+    summed,
+)
 from collector.ledger import halfhours, meters, rules
 from collector.ledger.allot import OverheadRule, allot
 from collector.ledger.energy import Now, rated_mw
@@ -96,23 +106,67 @@ def _bounded(row: energy.Row, cells: MeterProfile, n: int) -> energy.Row:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class OfNode:
+    """A node's meter against all miners below it; `node` None is the site itself."""
+
+    node: str | None
+    meter: str
+    cells: list[Reconciled]
+
+
 def reconciled(
-    connection: Connection, org: str, site: str, ledger: SiteLedger, of: Span, placed: Placement,
-    node: str | None, resolution: Resolution,
-) -> list[Reconciled]:  # fmt: skip
-    """A node's meter (None: the site's) against all miners below it, in cells; of days also their drift."""
-    rule, start_us = rules.at(of.start_us).drift, of.start_us
+    connection: Connection, org: str, site: str, of: Span, placed: Placement,
+    wanted: Mapping[str | None, str], resolution: Resolution,
+) -> list[OfNode]:  # fmt: skip
+    """Nodes (with their meters) in cells of time; days also with their drift from the days before them."""
+    rule, edges_us = rules.at(of.start_us).drift, of.edges_us(resolution)
     if resolution is Resolution.DAY:
-        of = replace(of, start_us=start_us - rule.days * DAY_US)  # what days before were like
-    meter = half_hours(meters.history(connection, org, site, placed.tree.meters()[node]), of)
-    if node is None:
-        miners = site_profile(ledger, of)
-    else:
-        (miners,) = group_profiles(ledger, of, node_membership(of, placed, node), 1)
-    found = list(reconcile(compare(meter, miners, rule.coverage_percent), of.edges_us(resolution)))
-    if resolution is Resolution.DAY:
-        found = list(with_drift(found, rule))
-    return [cell for cell in found if cell.start_us >= start_us]
+        early = replace(of, start_us=of.start_us - rule.days * DAY_US, end_us=of.start_us)
+        edges_us = np.concatenate([early.edges_us(resolution)[:-1], edges_us])
+        of = replace(of, start_us=early.start_us)
+    ledger = SiteLedger(connection, org, site)
+    miners = _below(ledger, of, placed, list(wanted))
+    found = []
+    for node, meter in wanted.items():
+        metered = half_hours(meters.history(connection, org, site, meter), of)
+        cells = list(reconcile(compare(metered, miners[node], rule.coverage_percent), edges_us))
+        if resolution is Resolution.DAY:
+            first = len(early.edges_us(resolution)) - 1
+            cells = list(with_drift(cells, rule))[first:]
+        found.append(OfNode(node, meter, cells))
+    return found
+
+
+def _below(
+    ledger: SiteLedger, of: Span, placed: Placement, nodes: Sequence[str | None]
+) -> Mapping[str | None, Totals]:
+    """The half-hours of all miners at or below each node: every device is read once."""
+    names = list(placed.tree.nodes)
+    found: dict[str | None, Totals] = {None: site_profile(ledger, of)} if None in nodes else {}
+    if found.keys() >= set(nodes):
+        return found
+    group = np.array([-1 if name is None else names.index(name) for name in placed.nodes], np.int64)
+    direct = group_profiles(ledger, of, [Membership(of.start_us, of.end_us, group)], len(names))
+    for node in nodes:
+        if node is not None:
+            below = [direct[n] for n, name in enumerate(names) if node in placed.tree.nodes[name].path]
+            found[node] = summed(below)
+    return found
+
+
+def yesterday(connection: Connection, config: Config, site: str, now_us: int) -> list[OfNode]:
+    """The last whole civil day of a site, all its nodes with meters; what metrics tell."""
+    declared = config.sites[site]
+    if not declared.tree.meters():
+        return []
+    zone = declared.site.zone
+    today = civil.day_of(now_us, zone)
+    start_us, end_us = (civil.instant_us(day.isoformat(), zone) for day in (today - timedelta(days=1), today))
+    of = Span(zone, start_us, end_us, end_us, over=True)
+    placed = place_devices(declared.tree, register(connection, config.org, site))
+    wanted = declared.tree.meters()
+    return reconciled(connection, config.org, site, of, placed, wanted, Resolution.DAY)
 
 
 def shares(

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from collector import civil
 from collector.energy_show import ROWS_SHOWN, cell, start
-from collector.ledger.reconcile import MILLION, Reconciled
-from collector.metered import Share
+from collector.ledger.reconcile import MILLION
+from collector.metered import OfNode, Share
 from reporting import quantity
 
 NOBODY, OVERHEAD = "(unallotted)", "(overhead)"
@@ -24,21 +24,19 @@ _RULES = {
 }
 
 
-def reconciled(
-    found: Sequence[tuple[str, str, Sequence[Reconciled]]], zone: str, of: Mapping[str, str]
-) -> dict[str, Any]:
-    """`found`: (node, meter, cells); energy in Wh, factors as decimals with six places."""
+def reconciled(found: Sequence[OfNode], site: str, zone: str, of: Mapping[str, str]) -> dict[str, Any]:
+    """Energy in Wh, factors as decimals with six places; the site itself goes by its name."""
     rows = [
         {
             "start": civil.text(r.start_us, zone), "end": civil.text(r.end_us, zone),
-            "start_us": r.start_us, "end_us": r.end_us, "node": node, "meter": meter,
+            "start_us": r.start_us, "end_us": r.end_us, "node": one.node or site, "meter": one.meter,
             "metered_wh": r.metered_wh, "miners_wh": r.miners_wh, "compared_us": r.compared_us,
             "compared_metered_wh": r.compared_metered_wh, "compared_miners_wh": r.compared_miners_wh,
             "difference_wh": r.difference_wh, "state": r.state.name.lower(),
             "factor": _factor(r.factor_ppm), "usual_factor": _factor(r.usual_ppm), "drift": r.drift,
         }
-        for node, meter, cells in found
-        for r in cells
+        for one in found
+        for r in one.cells
     ]  # fmt: skip
     return {**of, "zone": zone, "kind": "reconciled", "rows": rows, "notes": []}
 
