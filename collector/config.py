@@ -95,6 +95,8 @@ class _Collector(BaseModel):
     state_dir: Path
     metrics: Annotated[tuple[str, int], BeforeValidator(_address)] = ("127.0.0.1", 9465)
     metrics_per_device: bool = False
+    archive_dir: Path | None = None
+    keep_journal_days: Annotated[int, Field(ge=1)] | None = None
 
 
 class Mqtt(BaseModel):
@@ -177,6 +179,8 @@ class Config:
     sites: dict[str, SiteConfig]
     clients: dict[str, str]  # what each is called
     revoked: frozenset[tuple[str, str]] = frozenset()
+    archive_dir: Path | None = None
+    keep_journal_days: int | None = None
 
     @property
     def journal_dir(self) -> Path:
@@ -250,6 +254,8 @@ def load(path: Path, *, unmade: bool = False) -> Config:
         mqtt=mqtt,
         agents=agents | enrolled.keys,
         revoked=enrolled.revoked,
+        archive_dir=None if file.collector.archive_dir is None else base / file.collector.archive_dir,
+        keep_journal_days=file.collector.keep_journal_days,
         sites={name: _site_config(file, name, declared[name], tariffs.get(name)) for name in file.site},
         clients={name: client.name for name, client in file.client.items()},
     )

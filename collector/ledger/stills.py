@@ -76,10 +76,12 @@ class Still:
         """Rises that may be leaps: far above the rises beside them, each taken over its own stillness."""
         pairs, at_us = self.pairs, self.pairs.reads.at_us
         used = pairs.used[ends]
-        rate = rate_mw(np.maximum(used - self.step_wh, 0), at_us[ends + 1] - at_us[starts])
+        passed_us = at_us[ends + 1] - at_us[starts]
+        rate = rate_mw(np.maximum(used - self.step_wh, 0), passed_us)
+        most = rate_mw(used + self.step_wh, passed_us)
         beside = np.zeros_like(rate)
-        beside[1:] = rate[:-1]
-        beside[:-1] = np.maximum(beside[:-1], rate[1:])
+        beside[1:] = most[:-1]
+        beside[:-1] = np.maximum(beside[:-1], most[1:])
         large: Mask = rate > self.rules.jump_times * beside
         return large & (used > self.rules.jump_least_wh)
 
@@ -209,10 +211,15 @@ class Still:
         after = n + 1
         if after >= pairs.used.size and not self._told_mw(n):
             return alone_mw > self.rules.unknown_w * 1000  # the next reading will tell
+        # A register that shows whole steps may have counted one more than it shows.
         beside = [
-            self._mean_mw(int(pairs.used[m]), m, m + 1) for m in (n - 1, after) if 0 <= m < pairs.used.size
+            self._mean_mw(int(pairs.used[m]) + 2 * self.step_wh, m, m + 1)
+            for m in (n - 1, after)
+            if 0 <= m < pairs.used.size and pairs.used[m] > 0
         ]
         support_mw = max(int(self.plausible.largest_mw(max(0, n - 3))), self._told_mw(n), *beside)
+        if not support_mw:  # nothing is known of this meter
+            return alone_mw > self.rules.unknown_w * 1000
         passed_us = int(pairs.reads.at_us[after] - pairs.reads.at_us[n])
         excess_wh = used - support_mw * passed_us // 3_600_000_000_000
         return alone_mw > support_mw * self.rules.jump_times and excess_wh > self.rules.jump_least_wh

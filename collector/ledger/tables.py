@@ -125,12 +125,15 @@ def _state_columns(integrals: Integrals) -> dict[str, Any]:
     }
 
 
-def catch_up(store: Store, org: str, folder: Path) -> Fold:
-    """Fold what the journal holds beyond the ledger's checkpoint; after it the ledger equals a rebuild."""
+def catch_up(store: Store, org: str, folder: Path, archive: Path | None = None) -> Fold:
+    """Fold what the journal holds beyond the ledger's checkpoint; after it the ledger equals a rebuild.
+
+    `archive`: where archived segments are, if elsewhere than the journal's manifest says.
+    """
     with store.read() as connection:
         fold = load(connection, org)
     waiting = 0
-    for entry in journal.read(folder, fold.position):
+    for entry in journal.read(folder, fold.position, archive):
         fold.take(entry, wire.open_packet(entry.packet))
         waiting += 1
         if waiting >= REPLAY_BATCHES:
