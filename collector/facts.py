@@ -16,8 +16,10 @@ from collector import device_key, outlook
 from collector.config import Config, ConfigError, SiteConfig
 from collector.ledger import meters, rules
 from collector.ledger.energy import bound_wh
+from collector.ledger.meter_entries import event_id
 from collector.ledger.profile import DeviceNow, SiteLedger
 from collector.ledger.quantities import COVERED, ENERGY, HALF_HOUR_US
+from collector.ledger.registers import Deduced
 from collector.store import Store, schema
 from reporting.facts import (
     AddressKind,
@@ -33,6 +35,8 @@ from reporting.facts import (
 from reporting.period import Period, PeriodKind, local_text
 
 _S = 1_000_000
+# Of one kind and meter: enough to act on; a broken meter would fill pages.
+_METER_NOTES = 5
 
 
 def period_facts(store: Store, config: Config, site: str, period_text: str, now_us: int) -> PeriodFacts:
@@ -58,7 +62,8 @@ def period_facts(store: Store, config: Config, site: str, period_text: str, now_
         )
         receipts, receipts_synthetic = view.receipts()
         energy = _site_energy(devices, view.peak())
-        energy, meter_notes, meter_synthetic = _with_meter(view, declared.tree.meter, energy)
+        energy, unmetered, meter_synthetic = _with_meter(view, declared.tree.meter, energy)
+        meter_notes = [*unmetered, *_meter_notes(connection, config.org, site, period)]
     person = _person(store, config, site, period, energy, now_us)
     return PeriodFacts(
         site=declared.site,
@@ -79,8 +84,8 @@ def period_facts(store: Store, config: Config, site: str, period_text: str, now_
         covered_until_us=covered_until_us,
         notes=[
             *_period_notes(declared, devices, covered_until_us, period, now_us),
-            *meter_notes,
             *device_notes,
+            *meter_notes,
         ],
     )
 
@@ -262,15 +267,7 @@ def _with_meter(view: _View, meter: str | None, energy: SiteEnergy) -> tuple[Sit
         metered_peak_wh=int(read_wh[largest]) if known else None,
         metered_peak_us=period.start_us + largest * HALF_HOUR_US if known else None,
     )
-    notes = [
-        f"meter {meter}: {event.kind.replace('_', ' ')}, {local_text(event.from_us, period.zone)} to "
-        f"{local_text(event.until_us, period.zone)}{_CONFIRMED[event.confirmed]}"
-        for event in whole.findings
-    ]
-    return found, notes, whole.synthetic
-
-
-_CONFIRMED = {None: ", deduced", True: ", confirmed", False: ", denied"}
+    return found, [], whole.synthetic
 
 
 def _person(
@@ -323,6 +320,28 @@ def _period_notes(
     for device in declared.declared:
         if device.serial not in matched:
             yield f"declared device {device.serial} was not seen in the period"
+
+
+def _meter_notes(connection: Connection, org: str, site: str, period: Period) -> Iterator[str]:
+    """What befell the meters in the period, as it was deduced or answered."""
+    for meter in meters.meters(connection, org, site):
+        by_kind: dict[str, list[Deduced]] = {}
+        for deduced in meters.history(connection, org, site, meter.meter).findings:
+            if deduced.until_us >= period.start_us and deduced.from_us < period.end_us:
+                by_kind.setdefault(deduced.kind, []).append(deduced)
+        for kind, found in by_kind.items():
+            for deduced in found[:_METER_NOTES]:
+                made = deduced.detail.get("made_of_it", "")
+                yield f"meter {meter.meter}: {event_id(kind, deduced.from_us)}: {made}; {_answer(deduced)}"
+            if len(found) > _METER_NOTES:
+                yield f"meter {meter.meter}: {kind}: {len(found) - _METER_NOTES} more in the period"
+
+
+def _answer(deduced: Deduced) -> str:
+    if deduced.confirmed is None:
+        return "nobody has confirmed it"
+    by = deduced.detail.get("answered_by") or deduced.detail.get("by", "a person")
+    return f"{'confirmed' if deduced.confirmed else 'denied'} by {by}"
 
 
 def _receipt(row: Any) -> Receipt:

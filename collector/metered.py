@@ -26,6 +26,7 @@ from collector.energy_read import (
 from collector.ledger import halfhours, meters, rules
 from collector.ledger.allot import OverheadRule, allot
 from collector.ledger.energy import Now, rated_mw
+from collector.ledger.meter_entries import event_id
 from collector.ledger.profile import SiteLedger, Totals
 from collector.ledger.quantities import (
     ABOVE_WH,
@@ -42,9 +43,11 @@ from collector.ledger.quantities import (
     cause_number,
 )
 from collector.ledger.reconcile import Reconciled, compare, reconcile, with_drift
-from collector.ledger.registers import History, MeterProfile
+from collector.ledger.registers import Deduced, History, MeterProfile
 from collector.tree import Placement
 
+# Enough to act on; a broken meter would fill pages.
+_NOTES = 10
 _METER = ORIGIN_NAMES.index("meter")
 
 
@@ -91,8 +94,16 @@ def by_time(history: History, of: Span, edges_us: Ints) -> EnergyTable:
     rows = [_bounded(row, cells, n) for n, row in enumerate(energy.rows_by_time(whole, edges_us))]
     total, _ = energy.total_of(whole, of.start_us, of.end_us)
     ends = history.profile(np.array([of.start_us, of.end_us]))
-    notes = [f"{found.kind} {'' if found.confirmed else '(deduced)'}".strip() for found in ends.findings]
+    notes = [_note(found) for found in ends.findings[:_NOTES]]
+    if len(ends.findings) > _NOTES:
+        notes.append(f"{len(ends.findings) - _NOTES} more: `hashledger collector meter events` lists them")
     return EnergyTable(rows, _bounded(total, ends, 0), None, tuple(notes))
+
+
+def _note(found: Deduced) -> str:
+    made = found.detail.get("made_of_it", "")
+    answer = {None: "nobody has confirmed it", True: "confirmed", False: "denied"}[found.confirmed]
+    return f"{event_id(found.kind, found.from_us)}: {made}; {answer}"
 
 
 def _bounded(row: energy.Row, cells: MeterProfile, n: int) -> energy.Row:

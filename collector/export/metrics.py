@@ -21,6 +21,7 @@ class Metric:
 
 _AGENT = ("site", "agent")
 _SITE = ("site",)
+_METER = ("site", "meter")
 
 BATCHES = Metric(
     "hashledger_batches_total", "counter", ("result",),
@@ -111,9 +112,21 @@ DEVICE_POWER = Metric(
     "hashledger_device_power_watts", "gauge", ("site", "device"),
     "Last power of each device read of late; only with metrics_per_device = true.",
 )  # fmt: skip
+METER_POWER = Metric("hashledger_meter_power_watts", "gauge", _METER, "Power as the meter last told it.")
+METER_REGISTER = Metric(
+    "hashledger_meter_import_watt_hours", "gauge", _METER, "The meter's import register as last read."
+)
+METER_AGE = Metric(
+    "hashledger_meter_reading_age_seconds", "gauge", _METER, "Time since the meter's import was last read."
+)
+METER_EVENTS = Metric(
+    "hashledger_meter_events", "gauge", ("site", "kind"),
+    "Events deduced from registers in the last 31 days that nobody has answered; renewed every 10 minutes.",
+)  # fmt: skip
 
 METRICS = (
     BATCHES, CONNECTED, JOURNAL, DISK_FREE, SET_ASIDE, AGENT_SEQ, AGENT_AGE, AGENT_LAG, AGENT_CLOCK,
     AGENT_ALIVE, DEVICES, POWER, HASHRATE, ENERGY, GAP_BOUND, COIN, READING_AGE, DEVICE_POWER,
     OVERHEAD, OVERHEAD_USUAL, OVERHEAD_DRIFT, RECONCILED, LIMIT, LIMIT_USED, LIMIT_FORECAST, BAN,
+    METER_POWER, METER_REGISTER, METER_AGE, METER_EVENTS,
 )  # fmt: skip

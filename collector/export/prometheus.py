@@ -15,10 +15,11 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from collector.export import metrics as m
+from collector.half_hourly import SiteState
 from collector.ingest import Counters
 from collector.ledger.reconcile import MILLION
+from collector.meter_watch import MeterWatch
 from collector.overview import Overview
-from collector.watch import SiteWatch
 
 _US = 1e-6
 Sample = tuple[m.Metric, tuple[str, ...], float]
@@ -73,7 +74,7 @@ def samples(view: Overview, process: Process, per_device: bool) -> Iterator[Samp
                 yield m.DEVICE_POWER, (name, device), power_w
 
 
-def watch_samples(sites: Iterable[SiteWatch]) -> Iterator[Sample]:
+def outlook_samples(sites: Iterable[SiteState]) -> Iterator[Sample]:
     """What changes by the half-hour: meters against miners, the limit of a person, bans ahead."""
     for site in sites:
         for of in site.nodes:
@@ -93,6 +94,22 @@ def watch_samples(sites: Iterable[SiteWatch]) -> Iterator[Sample]:
                     yield metric, (site.site, bound), getattr(bounds, bound)
         if site.ban_days is not None:
             yield m.BAN, (site.site,), site.ban_days
+
+
+def meter_samples(watch: MeterWatch, now_us: int) -> Iterator[Sample]:
+    """Every sample of the meters."""
+    for site, meters in watch.now().items():
+        for meter in meters:
+            labels = (site, meter.meter)
+            if meter.power_mw is not None:
+                yield m.METER_POWER, labels, meter.power_mw / 1e3
+            if meter.import_wh is not None:
+                yield m.METER_REGISTER, labels, meter.import_wh
+            if meter.last_us is not None:
+                yield m.METER_AGE, labels, (now_us - meter.last_us) * _US
+    for site, kinds in watch.events(now_us).items():
+        for kind, count in sorted(kinds.items()):
+            yield m.METER_EVENTS, (site, kind), count
 
 
 class _Exporter(Collector):

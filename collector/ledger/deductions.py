@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from agent.wire import Meter
@@ -12,7 +13,7 @@ from collector.ledger.meter_entries import MeterEntry, standing
 from collector.ledger.pairs import Pairs
 from collector.ledger.plausible import Plausible
 from collector.ledger.quantities import Ints
-from collector.ledger.registers import History, Registered, Running
+from collector.ledger.registers import MOST_WH, History, Registered, Running
 from collector.ledger.sequence import ClockStep, Reads
 from collector.ledger.stills import Still
 
@@ -27,7 +28,7 @@ def derive(
     clock_steps: Sequence[ClockStep] = (),
 ) -> History:
     """All that a meter's readings, what was told of it and what people said amount to."""
-    valid = standing(entries)
+    valid, told = standing(entries), [_possible(meter) for meter in told]
     at_us = sequence.redated(found, clock_steps)
     reads, findings = sequence.in_order(found, at_us, valid)
     if reads.at_us.size < 2:
@@ -59,6 +60,14 @@ def derive(
         findings=tuple(findings),
         synthetic=bool(found.synthetic.any()),
     )
+
+
+def _possible(meter: Meter) -> Meter:
+    """What was told of a meter, without a step or a modulus that no register has."""
+    step_wh, modulus_wh = (
+        wh if wh is not None and 0 < wh <= MOST_WH else None for wh in (meter.step_wh, meter.modulus_wh)
+    )
+    return msgspec.structs.replace(meter, step_wh=step_wh, modulus_wh=modulus_wh)
 
 
 def _nothing(reads: Reads, found: Registered) -> History:

@@ -13,7 +13,7 @@ from agent.wire import Meter
 from collector.ledger import meterdays
 from collector.ledger.deductions import derive
 from collector.ledger.meter_entries import MeterEntry, standing
-from collector.ledger.quantities import HALF_HOUR_US, Ints
+from collector.ledger.quantities import DAY_US, HALF_HOUR_US, Ints
 from collector.ledger.registers import NO_POWER, UNREAD, History, MeterProfile
 from collector.ledger.sequence import ClockStep
 from collector.store import schema
@@ -49,10 +49,14 @@ def meter_profile(
     return history(connection, org, site, meter).profile(edges_us)
 
 
-def history(connection: Connection, org: str, site: str, meter: str) -> History:
-    """What all its readings amount to."""
+def history(connection: Connection, org: str, site: str, meter: str, since_us: int | None = None) -> History:
+    """What all its readings amount to; with `since_us` a quick look at those of that day and later.
+
+    Only the whole history is the ledger's word: what befell a meter shows in how it was before.
+    """
+    since_day = None if since_us is None else since_us // DAY_US
     return derive(
-        meterdays.read(connection, org, site, meter),
+        meterdays.read(connection, org, site, meter, since_day),
         told(connection, org, site, meter),
         entries(connection, org, site, meter),
         clock_steps(connection, org, site),

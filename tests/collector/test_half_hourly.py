@@ -6,15 +6,15 @@ from pathlib import Path
 
 from collector.export import metrics as m
 from collector.export import prometheus
-from collector.watch import Watch
+from collector.half_hourly import HalfHourly
 from tests.collector.energy_farm import Farm
 from tests.collector.support import SITE, T0, S
 from tests.collector.test_metered_cli import DAY, TREE, H, farm_of, read
 
 
 def samples(farm: Farm, now_s: int) -> dict[tuple[str, tuple[str, ...]], float]:
-    sites = Watch(farm.store, farm.config).sites(T0 + now_s * S)
-    found = list(prometheus.watch_samples(sites))
+    sites = HalfHourly(farm.store, farm.config).sites(T0 + now_s * S)
+    found = list(prometheus.outlook_samples(sites))
     assert {metric for metric, _, _ in found} <= set(m.METRICS)
     assert all(len(labels) == len(metric.labels) for metric, labels, _ in found)
     return {(metric.name, labels): float(value) for metric, labels, value in found}
@@ -53,7 +53,7 @@ def test_the_limit_and_the_days_to_a_ban(tmp_path: Path) -> None:
 
 def test_it_is_worked_out_once_a_half_hour(tmp_path: Path) -> None:
     farm = farm_of(tmp_path, TREE)
-    watch = Watch(farm.store, farm.config)
-    first = watch.sites(T0 + DAY * S)
-    assert watch.sites(T0 + DAY * S + 1799 * S) is first
-    assert watch.sites(T0 + DAY * S + 1800 * S) is not first
+    half_hourly = HalfHourly(farm.store, farm.config)
+    first = half_hourly.sites(T0 + DAY * S)
+    assert half_hourly.sites(T0 + DAY * S + 1799 * S) is first
+    assert half_hourly.sites(T0 + DAY * S + 1800 * S) is not first

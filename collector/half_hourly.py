@@ -18,7 +18,7 @@ from reporting.countries.ru.bans import Ban
 
 
 @dataclass(frozen=True, slots=True)
-class SiteWatch:
+class SiteState:
     """One site; `month` stands with the first site of the person."""
 
     site: str
@@ -27,16 +27,16 @@ class SiteWatch:
     ban_days: int | None  # until the first ban that is certain; 0 is now
 
 
-class Watch:
+class HalfHourly:
     """The sites of a configuration, kept until the half-hour is over."""
 
     def __init__(self, store: Store, config: Config) -> None:
         self._store, self._config = store, config
         self._lock = threading.Lock()
         self._half_hour: int | None = None
-        self._sites: list[SiteWatch] = []
+        self._sites: list[SiteState] = []
 
-    def sites(self, now_us: int) -> list[SiteWatch]:
+    def sites(self, now_us: int) -> list[SiteState]:
         """How things stand at the begin of the half-hour."""
         half_hour = now_us // HALF_HOUR_US
         with self._lock:
@@ -49,13 +49,13 @@ class Watch:
             return self._sites
 
 
-def _site(connection: Connection, config: Config, name: str, now_us: int) -> SiteWatch:
+def _site(connection: Connection, config: Config, name: str, now_us: int) -> SiteState:
     month = outlook.person_month(connection, config, name, now_us)
     if month is not None and month.quota.sites[0] != name:
         month = None
     site = config.sites[name].site
     days = ban_days(outlook.bans(site, now_us), now_us, site.zone)
-    return SiteWatch(name, metered.yesterday(connection, config, name, now_us), month, days)
+    return SiteState(name, metered.yesterday(connection, config, name, now_us), month, days)
 
 
 def ban_days(bans: Sequence[Ban], now_us: int, zone: str) -> int | None:
