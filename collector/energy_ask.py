@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from collector.energy import EnergyTable
 from collector.energy_read import Membership, Span
 from collector.ledger import meters
 from collector.ledger.profile import SiteLedger, Totals
+from collector.tree import Placement
 
 By = Literal["origin", "zone", "device", "client", "meter"]
 # Up to here half-hours are what one wants to see; beyond it days.
@@ -51,8 +53,11 @@ class _Site:
         self.ledger = SiteLedger(connection, config.org, ask.site)
         self.register = energy_read.register(connection, config.org, ask.site)
         self.ids = [row.device for row in self.register]
-        self.placed = energy_read.place_devices(self.declared.tree, self.register)
         self.resolution = ask.resolution or self._default()
+
+    @cached_property
+    def placed(self) -> Placement:
+        return energy_read.place_devices(self.declared.tree, self.register)
 
     def _default(self) -> Resolution:
         if self.ask.by == "meter":

@@ -189,24 +189,23 @@ def shares(
     `places`: the devices behind the meter; `members` says which key's each is; a device that is no key's
     counts as nobody's.
     """
-    sums = {(n, key): [0, 0] for n in range(len(edges_us) - 1) for key in (*range(len(keys)), -1, -2)}
+    # By cell, key and kind; after the keys the site's own, and last (as -1) nobody's.
+    sums = np.zeros((len(edges_us) - 1, len(keys) + 2, 2), np.int64)
     rated = _rated_mw(ledger, of.start_us)[places]
     rank = np.argsort(np.argsort(np.array([ids[place] for place in places.tolist()])))
-    for start_us, group, part in _parts(ledger, of, history, places, edges_us, members):
-        cell = int(np.searchsorted(edges_us, start_us, side="right")) - 1
-        metered_wh, energy_wh = part
+    for start_us, group, (metered_wh, energy_wh) in _parts(ledger, of, history, places, edges_us, members):
+        cell = sums[int(np.searchsorted(edges_us, start_us, side="right")) - 1]
         times = start_us + HALF_HOUR_US * np.arange(metered_wh.size)
         found = allot(metered_wh, energy_wh, rated, times, rank, rule)
-        for column, amounts in enumerate((found.by_energy.sum(axis=1), found.overhead.sum(axis=1))):
-            mine = group[places]
-            for key in np.unique(mine).tolist():
-                sums[cell, key][column] += int(amounts[mine == key].sum())
-        sums[cell, -1][1] += int(found.unallotted.sum())
-        sums[cell, -2][1] += int(found.site_overhead.sum())
-    names: Mapping[int, str | None] = {**dict(enumerate(keys)), -1: None, -2: ""}
-    for (n, key), (by_energy_wh, overhead_wh) in sums.items():
-        if by_energy_wh or overhead_wh:
-            yield Share(int(edges_us[n]), int(edges_us[n + 1]), names[key], by_energy_wh, overhead_wh)
+        np.add.at(cell[:, 0], group[places], found.by_energy.sum(axis=1))
+        np.add.at(cell[:, 1], group[places], found.overhead.sum(axis=1))
+        cell[-1, 1] += found.unallotted.sum()
+        cell[-2, 1] += found.site_overhead.sum()
+    names = [*keys, "", None]
+    for n, cell in enumerate(sums.tolist()):
+        for key, (by_energy_wh, overhead_wh) in zip(names, cell, strict=True):
+            if by_energy_wh or overhead_wh:
+                yield Share(int(edges_us[n]), int(edges_us[n + 1]), key, by_energy_wh, overhead_wh)
 
 
 def _parts(

@@ -18,7 +18,7 @@ from collector.ledger.quantities import HALF_HOUR_US, Ints
 
 # How overhead is allotted: by what each device used, by its rated power, or not at all: the site's own.
 OverheadRule = Literal["energy", "nameplate", "none"]
-# Products of a meter's half-hour and a device's: with both below 3 TWh they fit in 64 bits.
+# Products of a meter's half-hour and its devices': with both below 2 GWh they fit in 64 bits.
 _MOST = 2**62
 
 
@@ -61,7 +61,8 @@ def largest_remainder(total: Ints, weights: Ints, start_us: Ints, rank: Ints) ->
     """By column, whole shares of `total` in proportion to `weights`, adding up to it; 0 where all are 0."""
     if weights.size == 0:
         return np.zeros_like(weights)
-    if int(total.max()) * int(weights.max()) >= _MOST:
+    most = max(int(total.max()), len(rank)) * int(weights.sum(axis=0).max())
+    if most >= _MOST:
         raise ValueError("a half-hour of this size cannot be allotted: a register or a nameplate is wrong")
     whole = weights.sum(axis=0)
     some = np.where(whole > 0, whole, 1)
@@ -69,10 +70,9 @@ def largest_remainder(total: Ints, weights: Ints, start_us: Ints, rank: Ints) ->
     left = np.where(whole > 0, total - share.sum(axis=0), 0)
     if not left.any():
         return share
+    # One number a device: its remainder, and its turn where remainders are equal; no two are the same.
     turned = (rank[:, None] + start_us // HALF_HOUR_US) % len(rank)
-    order = np.lexsort((turned, -remainder), axis=0)
-    first = np.arange(len(rank))[:, None] < left
-    extra = np.zeros_like(share)
-    np.put_along_axis(extra, order, first.astype(np.int64), axis=0)
-    found: Ints = share + extra
+    claim = remainder * len(rank) + turned
+    last = np.sort(claim.T, axis=1)[np.arange(left.size), len(rank) - np.maximum(left, 1)]
+    found: Ints = share + ((claim >= last) & (left > 0))
     return found
