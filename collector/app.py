@@ -19,6 +19,7 @@ from collector.config import Config, ConfigError
 from collector.desk import Desk, keys
 from collector.export import prometheus
 from collector.facts import period_facts
+from collector.half_hourly import HalfHourly
 from collector.ingest import Inbox, Ingest
 from collector.journal import Journal
 from collector.ledger import tables
@@ -106,6 +107,8 @@ def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) ->
             target=_work, args=(inbox, ingest, register, desk, link, stop, failure), name="ingest"
         )
 
+        half_hourly = HalfHourly(store, settings)
+
         def scrape() -> Iterable[prometheus.Sample]:
             process = prometheus.Process(
                 ingest.counters, link.connected.is_set(), dict(link.statuses),
@@ -115,6 +118,7 @@ def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) ->
             return [
                 *prometheus.samples(view, process, settings.metrics_per_device),
                 *prometheus.meter_samples(watch, now_us()),
+                *prometheus.outlook_samples(half_hourly.sites(view.taken_us)),
             ]
 
         host, port = settings.metrics
