@@ -12,12 +12,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
 
-from collector import broker, ca, config, imports, journal, meter_files, private
+from collector import broker, ca, config, imports, journal, meter_files, private, room
 from collector.config import Config, ConfigError
 from collector.desk import Desk, keys
 from collector.export import prometheus
 from collector.facts import period_facts
+from collector.half_hourly import HalfHourly
 from collector.ingest import Inbox, Ingest
 from collector.journal import Journal
 from collector.ledger import tables
@@ -67,6 +69,15 @@ def load_facts(path: Path, site: str, period: str) -> PeriodFacts:
 
 def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> None:
     """Run until `stop` is set; what is committed by then is acknowledged. CollectorError if a part fails."""
+    try:
+        _run(settings, stop, say)
+    except (OSError, DBAPIError) as error:
+        if not room.is_full(error):
+            raise
+        raise CollectorError(room.words(settings.state_dir, error)) from error
+
+
+def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> None:
     _own_folder(settings)
     with ExitStack() as stack:
         child = _start_broker(settings, stack)
@@ -96,6 +107,8 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
             target=_work, args=(inbox, ingest, register, desk, link, stop, failure), name="ingest"
         )
 
+        half_hourly = HalfHourly(store, settings)
+
         def scrape() -> Iterable[prometheus.Sample]:
             process = prometheus.Process(
                 ingest.counters, link.connected.is_set(), dict(link.statuses),
@@ -105,6 +118,7 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
             return [
                 *prometheus.samples(view, process, settings.metrics_per_device),
                 *prometheus.meter_samples(watch, now_us()),
+                *prometheus.outlook_samples(half_hourly.sites(view.taken_us)),
             ]
 
         host, port = settings.metrics
@@ -125,6 +139,8 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         while not stop.wait(TICK_S):
             if child is not None and child.poll() is not None:
                 raise CollectorError(f"the embedded broker ended with status {child.returncode}")
+    if failure and room.is_full(failure[0]):
+        raise failure[0]
     if failure:
         raise CollectorError(f"ingest stopped: {type(failure[0]).__name__}: {failure[0]}") from failure[0]
 
