@@ -234,6 +234,27 @@ def settle(
             )  # fmt: skip
 
 
+def settle_exports(
+    pairs: Pairs, plausible: Plausible, changed: dict[int, Break], moduli: Sequence[tuple[int, int]]
+) -> None:
+    """An export register that fell by itself rolled over, or began anew: then what it shows is the least."""
+    export_wh, at_us = pairs.export_wh, pairs.reads.at_us
+    fell = (np.diff(export_wh) < 0) & (np.diff(pairs.reads.import_wh) >= 0)
+    for n in np.flatnonzero(fell).tolist():
+        if n in changed:
+            continue
+        before, after = int(export_wh[n]), int(export_wh[n + 1])
+        most_wh = plausible.most_wh(n, int(at_us[n + 1] - at_us[n]))
+        modulus, source = _modulus(moduli, int(at_us[n]), before)
+        wrapped = -1 if modulus is None else after + modulus - before
+        rolled = 0 <= wrapped <= most_wh
+        pairs.exported[n] = wrapped if rolled else min(after, most_wh)
+        pairs.tell(
+            "export_rollover" if rolled else "export_reset", n, n + 1, modulus_wh=modulus, modulus_is=source,
+            before_wh=before, after_wh=after, made_of_it=f"{pairs.exported[n]} Wh of export",
+        )  # fmt: skip
+
+
 def _changed(pairs: Pairs, n: int, change: Break, most_wh: int, moduli: Sequence[tuple[int, int]]) -> None:
     """A replacement: the old register's rest and the new one's start if somebody read them, else a gap."""
     before, after = int(pairs.reads.import_wh[n]), int(pairs.reads.import_wh[n + 1])

@@ -27,12 +27,13 @@ MOST_WH, MOST_MW = 10**14, 10**13
 _MW_US_PER_WH = 3_600_000_000_000
 
 COLUMNS = (
-    "at_us", "seq", "interval_s", "import_wh", "export_wh", "power_mw", "synthetic", "problem", "agent",
+    "at_us", "seq", "ordinal", "interval_s", "import_wh", "export_wh", "power_mw", "synthetic",
+    "problem", "agent",
 )  # fmt: skip
 
 
 class RegisterRow(NamedTuple):
-    """One reading as the fold takes it out of a batch."""
+    """One reading as the fold takes it out of a batch; `ordinal`: how many rows that had made by then."""
 
     at_us: int
     seq: int
@@ -40,6 +41,7 @@ class RegisterRow(NamedTuple):
     interval_s: int
     synthetic: bool
     reading: RegisterReading
+    ordinal: int = 0
 
     def numbers(self) -> list[int]:
         """The columns up to the problem's; what cannot be a register or a power was not read."""
@@ -49,7 +51,7 @@ class RegisterRow(NamedTuple):
         ]
         power_mw = NO_POWER if read.power_mw is None or abs(read.power_mw) > MOST_MW else read.power_mw
         interval_s = max(0, min(self.interval_s, DAY_US // 1_000_000))
-        return [self.at_us, self.seq, interval_s, *registers, power_mw, int(self.synthetic)]
+        return [self.at_us, self.seq, self.ordinal, interval_s, *registers, power_mw, int(self.synthetic)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Registered:
 
     at_us: Ints
     seq: Ints
+    ordinal: Ints
     interval_s: Ints
     import_wh: Ints
     export_wh: Ints

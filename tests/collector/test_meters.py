@@ -6,6 +6,7 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from collector.ledger.quantities import DAY_US, HALF_HOUR_US
 from collector.ledger.registers import NO_POWER, UNREAD
 from collector.store import Store, sqlite_url
 from tests.collector.support import ORG, SITE, T0, Agent, S, ledger_of
+from tests.collector.test_clock_steps import step
 
 MINUTE_US = 60 * S
 
@@ -94,3 +96,26 @@ def rows(folder: Path, packets: list[bytes], group: int) -> object:
         store.close()
     journal.close()
     return found
+
+
+def test_what_an_agent_misdated_lies_where_its_clock_step_puts_it(tmp_path: Path) -> None:
+    """From the 40th minute to the 80th its clock was an hour ahead; then it told so."""
+    records = minutes(120)
+    ahead = [
+        msgspec.structs.replace(record, at_us=record.at_us + 3600 * S)
+        for record in records[40:80]
+        if isinstance(record, Registers)
+    ]
+    told = step(at_s=80 * 60, by_s=-3600, since_s=40 * 60 + 3600)
+    day_later_us = T0 + DAY_US
+    found = []
+    for folder, story in (("a", records), ("b", [*records[:40], *ahead, told, *records[80:]])):
+        store = ledger_of(tmp_path / folder, [Agent().batch(*story, created_us=T0)], day_later_us)
+        with store.read() as connection:
+            history = meters.history(connection, ORG, SITE, "main")
+            found.append(meters.meter_profile(connection, ORG, SITE, "main", T0, T0 + 3 * 3600 * S))
+        store.close()
+        assert history.findings == ()
+    right, moved = found
+    assert right.import_wh.tolist() == moved.import_wh.tolist()
+    assert right.read_us.tolist() == moved.read_us.tolist()

@@ -117,6 +117,21 @@ def test_a_rollover_is_exact_also_when_the_modulus_was_not_told() -> None:
     holds(history, load, edges(4))
 
 
+def test_an_export_register_rolls_over_by_itself() -> None:
+    """Turned round for three hours, and the export register, nearly full, begins anew meanwhile."""
+    load = Load([(T0, 60 * KW)])
+    meter = Register(load, start_wh=5000, reversed_us=(T0 + 4 * HOUR_US, T0 + 7 * HOUR_US))
+    readings = []
+    for row in rows(meter.read, polls(12)):
+        read = row.reading
+        export_wh = (10**6 - 100_500 + (read.export_wh or 0)) % 10**6
+        readings.append(row._replace(reading=RegisterReading("main", 0, read.import_wh, export_wh)))
+    history = derive(registered(readings), [described(step_wh=1, modulus_wh=10**6)])
+    assert kinds(history) == ["reversed", "export_rollover"]
+    assert total_wh(history, T0, T0 + 12 * HOUR_US) == 720_000
+    holds(history, load, edges(12))
+
+
 def test_a_gap_of_hours_loses_no_energy_and_knows_no_more_than_that() -> None:
     load = Load([(T0, 60 * KW), (T0 + 3 * HOUR_US, 20 * KW)])
     times = [us for us in polls(10) if not T0 + 2 * HOUR_US < us < T0 + 7 * HOUR_US]
