@@ -100,7 +100,7 @@ def test_a_misdated_stretch_is_moved_to_where_it_was(
         row._replace(at_us=row.at_us - step_s * S) if n in wrong else row for n, row in enumerate(readings)
     ]
     step = ClockStep(
-        "box-1", readings[wrong[-1]].seq + 1, 1, dated[wrong[0]].at_us, dated[wrong[-1]].at_us, step_s * S
+        "box-1", readings[wrong[-1]].seq, 1, dated[wrong[0]].at_us, dated[wrong[-1]].at_us, step_s * S
     )
     # What else lies in the misdated time was told before it was misdated, and must be told apart by itself.
     clear = [n for n in range(first) if step.since_us <= dated[n].at_us <= step.old_us]
