@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from agent.wire import Meter, RegisterReading
+from collector.ledger import rules
 from collector.ledger.deductions import derive
 from collector.ledger.meter_entries import MeterEntry, event_id
 from collector.ledger.quantities import HALF_HOUR_US, Ints
@@ -318,3 +320,29 @@ def test_what_falls_all_the_time_is_no_register() -> None:
     assert total_wh(history, T0, T0 + 50_000 * S) == 0
     profile = history.profile(np.array([T0, T0 + 50_000 * S]))
     assert int(profile.gap_us[0]) == 50_000 * S
+
+
+def test_a_rule_holds_from_its_day_on_and_never_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = rules._FILE.read_text("utf-8")
+    table = text[text.index("[[registers]]") : text.index("# Per mille of the energy")]
+    later = table.replace("from = 2020-01-01", "from = 2026-10-02").replace(
+        "frozen_s = 3600", "frozen_s = 14400"
+    )
+    changed = tmp_path / "rules.toml"
+    changed.write_text(text + "\n" + later, "utf-8")
+    load = day_and_night(3)
+    meter = Register(load, tells_power=True, frozen_us=(T0 + 2 * HOUR_US, T0 + 4 * HOUR_US))
+    again = Register(load, tells_power=True, frozen_us=(T0 + 26 * HOUR_US, T0 + 28 * HOUR_US))
+    readings = rows(lambda us: (meter if us < T0 + DAY_US else again).read(us), polls(48))
+    assert kinds(derive(registered(readings), [described(step_wh=1)])) == ["frozen", "frozen"]
+    monkeypatch.setattr(rules, "_FILE", changed)
+    rules._dated.cache_clear()
+    try:
+        history = derive(registered(readings), [described(step_wh=1)])
+    finally:
+        monkeypatch.undo()
+        rules._dated.cache_clear()
+    assert [(f.kind, f.from_us) for f in history.findings] == [("frozen", T0 + 2 * HOUR_US)]
+    assert total_wh(history, T0, T0 + 48 * HOUR_US) == load.used(T0, T0 + 48 * HOUR_US) // MW_US_PER_WH
