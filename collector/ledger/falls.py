@@ -20,6 +20,7 @@ from collector.ledger.sequence import Reads
 
 # A change told at an agent's start may come some readings before or after the registers show it.
 _BREAK_READINGS = 3
+_CLOCKS_US = 120_000_000
 # When a person says that a meter was changed, to the hour or so.
 _PERSON_SLACK_US = 6 * 3_600_000_000
 # Where registers roll over: all digits of a display, or 32 bits, of Wh or of a decimal multiple.
@@ -108,14 +109,14 @@ def misread(reads: Reads, plausible: Plausible, changed: dict[int, Break]) -> tu
         end = min(at_us.size, after + few)
         back = np.flatnonzero(register[after + 1 : end] >= register[before])
         again = after + 1 + int(back[0]) if back.size else 0
-        if again and _returns(reads, plausible, before, again):
-            wrong[after:again] = True
-            upto = again - 1
-            continue
-        again = _caught_up(reads, plausible, before)
-        if again:
-            old[after:again] = True
+        leaps = again and _rate_mw(reads, again - 1) > plausible.most_mw(again)
+        caught_up = 0 if leaps else _caught_up(reads, plausible, before)
+        if caught_up:
+            old[after:caught_up] = True
             behind.append(Behind(int(at_us[before]), int(register[before] - register[after])))
+            upto = caught_up - 1
+        elif again and _returns(reads, plausible, before, again):
+            wrong[after:again] = True
             upto = again - 1
     return wrong, old, behind
 
@@ -136,8 +137,10 @@ def _caught_up(reads: Reads, plausible: Plausible, before: int) -> int:
     """
     register, at_us = reads.import_wh, reads.at_us
     held_us = rules.at(int(at_us[before])).registers.jump_least_s * 1_000_000
-    hour_wh = energy_wh(int(plausible.largest_mw(before)), held_us)
-    if register[before] - register[before + 1] > hour_wh or 2 * register[before + 1] <= register[before]:
+    largest_mw, fell_wh = int(plausible.largest_mw(before)), int(register[before] - register[before + 1])
+    near_0 = 2 * register[before + 1] <= register[before]
+    # Less than two minutes' energy: two agents whose clocks differ a little.
+    if near_0 or not energy_wh(largest_mw, _CLOCKS_US) < fell_wh <= energy_wh(largest_mw, held_us):
         return 0
     end = int(np.searchsorted(at_us, at_us[before] + 2 * held_us))
     back = np.flatnonzero(register[before + 1 : end] >= register[before])
@@ -148,7 +151,8 @@ def lags(pairs: Pairs, plausible: Plausible, behind: Sequence[Behind]) -> Iterat
     """(from, until, most Wh) of each time in which the register was behind; its end is where it leapt on."""
     at_us = pairs.reads.at_us
     rate = rate_mw(pairs.used, np.diff(at_us))
-    leaps = np.flatnonzero(rate > plausible.most_mw(np.arange(rate.size)))
+    seen_before = np.maximum(np.arange(rate.size) - 3, 0)
+    leaps = np.flatnonzero(rate > plausible.most_mw(seen_before))
     for since in behind:
         nth = int(np.searchsorted(at_us[leaps], since.from_us, side="right"))
         last = int(leaps[nth]) + 1 if nth < leaps.size else at_us.size - 1

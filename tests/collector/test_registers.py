@@ -229,16 +229,19 @@ def test_a_meter_that_lags_is_named_once_and_exact_in_sum() -> None:
     holds(history, load, edges(24))
 
 
-def test_a_gateway_that_shows_what_was_is_named_and_bounded() -> None:
+@pytest.mark.parametrize("every_s", [60, 300])
+def test_a_gateway_that_shows_what_was_is_named_and_bounded(every_s: int) -> None:
     """For two hours it gives the registers of a quarter of an hour ago, and then those of now again."""
     load = day_and_night(2)
     meter = Register(load, start_wh=10**7)
     from_us, until_us, late_us = T0 + 11 * HOUR_US, T0 + 13 * HOUR_US, 900 * S
-    readings = rows(lambda us: meter.read(us - late_us if from_us <= us < until_us else us), polls(24))
+    readings = rows(
+        lambda us: meter.read(us - late_us if from_us <= us < until_us else us), polls(24, every_s)
+    )
     history = derive(registered(readings), [described(step_wh=1)])
     assert kinds(history) == ["lagging"]
     (lagging,) = history.findings
-    assert (lagging.from_us, lagging.until_us) == (from_us - 60 * S, until_us)
+    assert (lagging.from_us, lagging.until_us) == (from_us - every_s * S, until_us)
     assert total_wh(history, T0, T0 + DAY_US) == load.used(T0, T0 + DAY_US) // MW_US_PER_WH
     holds(history, load, edges(24))
 
