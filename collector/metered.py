@@ -58,12 +58,9 @@ class Share:
     start_us: int
     end_us: int
     key: str | None
+    energy_wh: int
     by_energy_wh: int
     overhead_wh: int
-
-    @property
-    def allotted_wh(self) -> int:
-        return self.by_energy_wh + self.overhead_wh
 
 
 def half_hours(history: History, of: Span) -> MeterProfile:
@@ -189,8 +186,8 @@ def shares(
     `places`: the devices behind the meter; `members` says which key's each is; a device that is no key's
     counts as nobody's.
     """
-    # By cell, key and kind; after the keys the site's own, and last (as -1) nobody's.
-    sums = np.zeros((len(edges_us) - 1, len(keys) + 2, 2), np.int64)
+    # By cell, key and kind (by energy, overhead, neither); after the keys the site's own, last (-1) nobody's.
+    sums = np.zeros((len(edges_us) - 1, len(keys) + 2, 3), np.int64)
     rated = _rated_mw(ledger, of.start_us)[places]
     rank = np.argsort(np.argsort(np.array([ids[place] for place in places.tolist()])))
     for start_us, group, (metered_wh, energy_wh) in _parts(ledger, of, history, places, edges_us, members):
@@ -199,13 +196,13 @@ def shares(
         found = allot(metered_wh, energy_wh, rated, times, rank, rule)
         np.add.at(cell[:, 0], group[places], found.by_energy.sum(axis=1))
         np.add.at(cell[:, 1], group[places], found.overhead.sum(axis=1))
-        cell[-1, 1] += found.unallotted.sum()
+        cell[-1, 2] += found.unallotted.sum()
         cell[-2, 1] += found.site_overhead.sum()
     names = [*keys, "", None]
     for n, cell in enumerate(sums.tolist()):
-        for key, (by_energy_wh, overhead_wh) in zip(names, cell, strict=True):
-            if by_energy_wh or overhead_wh:
-                yield Share(int(edges_us[n]), int(edges_us[n + 1]), key, by_energy_wh, overhead_wh)
+        for key, kinds in zip(names, cell, strict=True):
+            if any(kinds):
+                yield Share(int(edges_us[n]), int(edges_us[n + 1]), key, sum(kinds), *kinds[:2])
 
 
 def _parts(

@@ -1,8 +1,9 @@
-"""Groups of devices: whatever the grouping and the time, groups add up to their devices, quantity by quantity."""
+"""Groups of devices: whatever the grouping and the time, they add up, quantity by quantity."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ HALF_HOURS = 5 * 48
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteLedger]:
-    """Five days: loads that change, devices that come late, gaps within a day and over two, one still open."""
+    """Five days: loads that change, devices that come late, gaps within a day and of two, open ones."""
     farm = Farm(tmp_path_factory.mktemp("groups"))
     draw = np.random.default_rng(1)
 
@@ -86,7 +87,7 @@ def test_members_that_change_add_up_to_the_site_with_open_gaps(
     edges = [start, *sorted(cut for cut in cuts if start < cut < end), end]
     members = [
         Membership(T0 + a * HALF_HOUR_US, T0 + b * HALF_HOUR_US, draw.integers(0, 3, ledger.standing.size))
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in pairwise(edges)
     ]
     whole = site_profile(ledger, of)
     assert np.array_equal(summed(group_profiles(ledger, of, members, 3)).columns, whole.columns)

@@ -118,14 +118,14 @@ def test_a_load_that_nobody_declared_drifts(tmp_path: Path) -> None:
 
 
 def allotted(told: dict[str, Any]) -> dict[str, int]:
-    return {row["name"]: row["allotted_wh"] for row in told["rows"]}
+    return {row["name"]: row["energy_wh"] for row in told["rows"]}
 
 
 def test_a_meters_kwh_are_allotted_to_devices_and_clients_to_the_wh(farm: Farm) -> None:
     told = farm.told(*ONE_DAY, "--meter", "main", "--by", "device")
     assert allotted(told) == {"SN-1": 26_400, "SN-2": 52_800, "SN-3": 79_200}
     assert {row["name"]: row["by_energy_wh"] for row in told["rows"]}["SN-3"] == 72_000
-    assert told["total"]["allotted_wh"] == 158_400
+    assert told["total"]["energy_wh"] == 158_400
     two_days = ("--from", "2026-10-01", "--until", "2026-10-03", "--meter", "main", "--by", "client")
     assert allotted(farm.told(*two_days)) == {
         "Acme LLC": 2 * 79_200, "Beta LLC": 79_200, "(nobody)": 79_200,
@@ -152,8 +152,8 @@ def test_whatever_the_rule_and_the_resolution_it_adds_up_to_the_meter(tmp_path: 
         ("client", "--resolution", "day"),
     ):
         told = farm.told(*ONE_DAY, "--meter", "main", "--by", *words)
-        assert told["total"]["allotted_wh"] == sum(row["allotted_wh"] for row in told["rows"]) == metered
-        assert min(row["allotted_wh"] for row in told["rows"]) > 0
+        assert told["total"]["energy_wh"] == sum(row["energy_wh"] for row in told["rows"]) == metered
+        assert min(row["energy_wh"] for row in told["rows"]) > 0
         assert told["rule"] == rule
         assert "(unallotted)" in allotted(told)
         assert ("(overhead)" in allotted(told)) == (rule == "none")
