@@ -9,12 +9,12 @@ from itertools import pairwise
 import numpy as np
 
 from agent.wire import Meter
+from collector.ledger import rules
 from collector.ledger.meter_entries import MeterEntry
 from collector.ledger.pairs import Pairs
 from collector.ledger.plausible import Plausible, rate_mw
 from collector.ledger.quantities import Mask
 from collector.ledger.registers import Deduced
-from collector.ledger.rules import RegisterRules
 from collector.ledger.sequence import Reads
 
 # A change told at an agent's start may come some readings before or after the registers show it.
@@ -77,7 +77,7 @@ def places(reads: Reads, found: Sequence[Break]) -> dict[int, Break]:
     return placed
 
 
-def misread(reads: Reads, plausible: Plausible, changed: dict[int, Break], rules: RegisterRules) -> Mask:
+def misread(reads: Reads, plausible: Plausible, changed: dict[int, Break]) -> Mask:
     """True for a reading that fell, or leapt, and was back where it had been within a few readings."""
     register, at_us = reads.import_wh, reads.at_us
     wrong = np.zeros(at_us.size, np.bool_)
@@ -86,13 +86,14 @@ def misread(reads: Reads, plausible: Plausible, changed: dict[int, Break], rules
         after = before + 1
         if before <= upto or before in changed:
             continue
-        first = max(upto + 1, before - rules.glitch_readings)
+        few = rules.at(int(at_us[before])).registers.glitch_readings
+        first = max(upto + 1, before - few)
         leapt = _leapt_from(reads, plausible, first, before)
         if leapt is not None:
             wrong[leapt + 1 : after] = True
             upto = before
             continue
-        end = min(at_us.size, after + rules.glitch_readings)
+        end = min(at_us.size, after + few)
         back = np.flatnonzero(register[after + 1 : end] >= register[before])
         if back.size == 0:
             continue
@@ -141,7 +142,6 @@ def settle(
     plausible: Plausible,
     changed: dict[int, Break],
     moduli: Sequence[tuple[int, int]],
-    rules: RegisterRules,
 ) -> None:
     """Say of every fall and every break what it was, and what was used meanwhile."""
     register, at_us = pairs.reads.import_wh, pairs.reads.at_us
@@ -153,7 +153,7 @@ def settle(
             _changed(pairs, n, changed[n], most_wh, moduli)
             continue
         before, after = int(register[n]), int(register[n + 1])
-        modulus, source = _modulus(moduli, int(at_us[n]), before, rules)
+        modulus, source = _modulus(moduli, int(at_us[n]), before)
         wrapped = None if modulus is None else after + modulus - before
         if wrapped is not None and 0 <= wrapped <= most_wh and not pairs.denied("rollover", n):
             pairs.put(n, n + 1, wrapped, wrapped, wrapped)
@@ -220,14 +220,13 @@ def moduli_of(told: Sequence[Meter], entries: Sequence[MeterEntry]) -> list[tupl
     return sorted([*by_wire, *((e.at_us, e.modulus_wh) for e in entries if e.modulus_wh)])
 
 
-def _modulus(
-    moduli: Sequence[tuple[int, int]], at_us: int, before: int, rules: RegisterRules
-) -> tuple[int | None, str]:
+def _modulus(moduli: Sequence[tuple[int, int]], at_us: int, before: int) -> tuple[int | None, str]:
     """Where the register returns to 0, and how that is known."""
     if moduli:
         then = [modulus for since_us, modulus in moduli if since_us <= at_us]
         return (then[-1] if then else moduli[0][1]), "told"
     usual = next((m for m in _USUAL_MODULI if before < m), None)
-    if usual is None or before * 100 < usual * rules.modulus_near_percent:
+    near_percent = rules.at(at_us).registers.modulus_near_percent
+    if usual is None or before * 100 < usual * near_percent:
         return None, ""
     return usual, "not told: the next usual one"
