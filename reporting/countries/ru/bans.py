@@ -17,7 +17,7 @@ class Ban:
     region: str
     first_day: date
     where: str | None
-    now: bool  # the first day is today
+    holds: bool  # already on the day that was asked of
     planned: bool  # its adoption was not found
     status: str
     reference: str
@@ -28,7 +28,7 @@ class Ban:
         source = f"{self.status}: {self.reference}"
         if self.planned:
             return f"a ban in part of {self.region} ({self.where}) was planned and is unconfirmed ({source})"
-        when = "now" if self.now else f"from {self.first_day} on"
+        when = "now" if self.holds else f"from {self.first_day} on"
         if self.where is None:
             return f"mining is banned in {self.region} {when} ({source})"
         where = f"part of {self.region} ({self.where})"
