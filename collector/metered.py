@@ -23,7 +23,7 @@ from collector.energy_read import (
     site_profile,
     summed,
 )
-from collector.ledger import halfhours, meters, rules
+from collector.ledger import halfhours, meterdays, meters, rules
 from collector.ledger.allot import OverheadRule, allot
 from collector.ledger.energy import Now, rated_mw
 from collector.ledger.meter_entries import event_id
@@ -43,7 +43,7 @@ from collector.ledger.quantities import (
     cause_number,
 )
 from collector.ledger.reconcile import Reconciled, compare, reconcile, with_drift
-from collector.ledger.registers import Deduced, History, MeterProfile
+from collector.ledger.registers import NO_POWER, Deduced, History, MeterProfile, Running
 from collector.tree import Placement
 
 # Enough to act on; a broken meter would fill pages.
@@ -61,6 +61,32 @@ class Share:
     energy_wh: int
     by_energy_wh: int
     overhead_wh: int
+
+
+def history_of(connection: Connection, config: Config, site: str, meter: str) -> History:
+    """What a meter's readings amount to; of one that tells no power, beside what the devices behind it used.
+
+    That is what tells a register that froze from one at rest.
+    """
+    org, declared = config.org, config.sites.get(site)
+    nodes = [] if declared is None else [n for n, name in declared.tree.meters().items() if name == meter]
+    found = meterdays.read(connection, org, site, meter)
+    if declared is None or not nodes or not found.at_us.size or (found.power_mw != NO_POWER).any():
+        return meters.history(connection, org, site, meter)
+    start_us = int(found.at_us.min()) // HALF_HOUR_US * HALF_HOUR_US
+    end_us = int(found.at_us.max()) // HALF_HOUR_US * HALF_HOUR_US + HALF_HOUR_US
+    ledger = SiteLedger(connection, org, site)
+    placed = place_devices(declared.tree, register(connection, org, site))
+    group = np.full(len(placed.nodes), -1, np.int64)
+    group[placed.under(nodes[0])] = 0
+    (devices,) = ledger.group_profiles(group, 1, start_us, end_us)
+    # Where devices are switched within a half-hour nobody knows when: only what they used at least, and went
+    # on using in the half-hours beside it, says that the register should have moved.
+    _, least, _ = devices.truth()
+    beside = np.concatenate([[0], least, [0]])
+    sure = np.minimum(least, np.minimum(beside[:-2], beside[2:]))
+    load = Running(np.arange(start_us, end_us + 1, HALF_HOUR_US), sure, sure, sure)
+    return meters.history(connection, org, site, meter, load=load)
 
 
 def half_hours(history: History, of: Span) -> MeterProfile:
@@ -124,7 +150,7 @@ class OfNode:
 
 
 def reconciled(
-    connection: Connection, org: str, site: str, of: Span, placed: Placement,
+    connection: Connection, config: Config, site: str, of: Span, placed: Placement,
     wanted: Mapping[str | None, str], resolution: Resolution,
 ) -> list[OfNode]:  # fmt: skip
     """Nodes (with their meters) in cells of time; days also with their drift from the days before them."""
@@ -133,11 +159,11 @@ def reconciled(
         early = replace(of, start_us=of.start_us - rule.days * DAY_US, end_us=of.start_us)
         edges_us = np.concatenate([early.edges_us(resolution)[:-1], edges_us])
         of = replace(of, start_us=early.start_us)
-    ledger = SiteLedger(connection, org, site)
+    ledger = SiteLedger(connection, config.org, site)
     miners = _below(ledger, of, placed, list(wanted))
     found = []
     for node, meter in wanted.items():
-        metered = half_hours(meters.history(connection, org, site, meter), of)
+        metered = half_hours(history_of(connection, config, site, meter), of)
         cells = list(reconcile(compare(metered, miners[node], rule.coverage_percent), edges_us))
         if resolution is Resolution.DAY:
             first = len(early.edges_us(resolution)) - 1
@@ -174,7 +200,7 @@ def yesterday(connection: Connection, config: Config, site: str, now_us: int) ->
     of = Span(zone, start_us, end_us, end_us, over=True)
     placed = place_devices(declared.tree, register(connection, config.org, site))
     wanted = declared.tree.meters()
-    return reconciled(connection, config.org, site, of, placed, wanted, Resolution.DAY)
+    return reconciled(connection, config, site, of, placed, wanted, Resolution.DAY)
 
 
 def shares(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent.wire import Meter, RegisterReading, Registers
+from collector.facts import period_facts
 from tests.collector.energy_farm import Farm
 from tests.collector.support import T0, S
 
@@ -23,6 +24,9 @@ networks = ["10.0.1.0/24"]
 meter = "pdu"
 [site.north.node.rack-b]
 networks = ["10.0.2.0/24"]
+[site.north.filer]
+kind = "organisation"
+name = "Miner LLC"
 [client.acme]
 name = "Acme LLC"
 [[client.acme.holds]]
@@ -157,6 +161,31 @@ def test_whatever_the_rule_and_the_resolution_it_adds_up_to_the_meter(tmp_path: 
         assert told["rule"] == rule
         assert "(unallotted)" in allotted(told)
         assert ("(overhead)" in allotted(told)) == (rule == "none")
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_register_that_stood_while_its_devices_ran_was_frozen_and_one_at_rest_was_not(
+    tmp_path: Path, running: bool
+) -> None:
+    farm = farm_of(tmp_path)
+    rest_s = (6 * H + 900, 12 * H + 900)
+    at_rest_w = 2000 if running else 0
+    for from_s, until_s, power_w in ((0, rest_s[0], 2000), (*rest_s, at_rest_w), (rest_s[1], DAY, 2000)):
+        farm.run(from_s + 300, until_s, [power_w, power_w, power_w])
+    register, readings = 10**6, []
+    for at_s in range(0, DAY + 1, 300):
+        readings.append(Registers(T0 + at_s * S, 300, [RegisterReading("main", 0, register)]))
+        if not rest_s[0] <= at_s < rest_s[1]:
+            register += 500
+    farm.add(DAY, Meter(T0, "main", "modbus", "10.0.9.1", step_wh=1), *readings)
+    told = farm.told(*ONE_DAY, "--meter", "main")
+    assert any("frozen" in note for note in told["notes"]) == running, told["notes"]
+    facts = [note for note in period_notes(farm) if "frozen" in note]
+    assert bool(facts) == running
+
+
+def period_notes(farm: Farm) -> list[str]:
+    return period_facts(farm.store, farm.config, "north", "2026-10", T0 + 40 * DAY * S).notes
 
 
 def test_zones_of_a_meter(tmp_path: Path) -> None:
