@@ -151,7 +151,7 @@ def _metered(site: _Site, of: Mapping[str, str]) -> dict[str, Any]:
     known = [now.meter for now in meters.meters(site.connection, site.config.org, ask.site)]
     if meter not in known:
         raise ConfigError([f"--meter {meter}: none of {ask.site}; known: {', '.join(known) or 'none'}"])
-    history = metered.history_of(site.connection, site.config, ask.site, meter)
+    history = metered.history_of(site.connection, site.config, ask.site, meter, site.placed)
     if ask.by == "origin":
         edges_us = energy_read.bounded(span.edges_us(site.resolution), 1)
         of_site = _contracted(site) if site.declared.tree.meter == meter else {}

@@ -63,10 +63,12 @@ class Share:
     overhead_wh: int
 
 
-def history_of(connection: Connection, config: Config, site: str, meter: str) -> History:
+def history_of(
+    connection: Connection, config: Config, site: str, meter: str, placed: Placement | None = None
+) -> History:
     """What a meter's readings amount to; of one that tells no power, beside what the devices behind it used.
 
-    That is what tells a register that froze from one at rest.
+    That is what tells a register that froze from one at rest. `placed`: where devices stand, if it is known.
     """
     org, declared = config.org, config.sites.get(site)
     nodes = [] if declared is None else [n for n, name in declared.tree.meters().items() if name == meter]
@@ -76,10 +78,13 @@ def history_of(connection: Connection, config: Config, site: str, meter: str) ->
     start_us = int(found.at_us.min()) // HALF_HOUR_US * HALF_HOUR_US
     end_us = int(found.at_us.max()) // HALF_HOUR_US * HALF_HOUR_US + HALF_HOUR_US
     ledger = SiteLedger(connection, org, site)
-    placed = place_devices(declared.tree, register(connection, org, site))
-    group = np.full(len(placed.nodes), -1, np.int64)
-    group[placed.under(nodes[0])] = 0
-    (devices,) = ledger.group_profiles(group, 1, start_us, end_us)
+    if nodes[0] is None:
+        devices = ledger.site_profile(start_us, end_us)
+    else:
+        placed = placed or place_devices(declared.tree, register(connection, org, site))
+        group = np.full(len(placed.nodes), -1, np.int64)
+        group[placed.under(nodes[0])] = 0
+        (devices,) = ledger.group_profiles(group, 1, start_us, end_us)
     # Where devices are switched within a half-hour nobody knows when: only what they used at least, and went
     # on using in the half-hours beside it, says that the register should have moved.
     _, least, _ = devices.truth()
@@ -163,7 +168,7 @@ def reconciled(
     miners = _below(ledger, of, placed, list(wanted))
     found = []
     for node, meter in wanted.items():
-        metered = half_hours(history_of(connection, config, site, meter), of)
+        metered = half_hours(history_of(connection, config, site, meter, placed), of)
         cells = list(reconcile(compare(metered, miners[node], rule.coverage_percent), edges_us))
         if resolution is Resolution.DAY:
             first = len(early.edges_us(resolution)) - 1
