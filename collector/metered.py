@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from collector import civil, energy
 from collector.civil import Resolution
-from collector.config import Config
+from collector.config import Config, ConfigError
 from collector.energy import EnergyTable
 from collector.energy_read import (
     Membership,
@@ -224,7 +224,10 @@ def shares(
     for start_us, group, (metered_wh, energy_wh) in _parts(ledger, of, history, places, edges_us, members):
         cell = sums[int(np.searchsorted(edges_us, start_us, side="right")) - 1]
         times = start_us + HALF_HOUR_US * np.arange(metered_wh.size)
-        found = allot(metered_wh, energy_wh, rated, times, rank, rule)
+        try:
+            found = allot(metered_wh, energy_wh, rated, times, rank, rule)
+        except ValueError as error:
+            raise ConfigError([f"the day of {civil.text(start_us, of.zone)}: {error}"]) from error
         np.add.at(cell[:, 0], group[places], found.by_energy.sum(axis=1))
         np.add.at(cell[:, 1], group[places], found.overhead.sum(axis=1))
         cell[-1, 2] += found.unallotted.sum()

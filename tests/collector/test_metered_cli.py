@@ -212,6 +212,15 @@ def test_mistakes_end_with_2(farm: Farm, words: tuple[str, ...], why: str) -> No
     assert (result.exit_code, why in result.output) == (2, True), result.output
 
 
+def test_a_register_that_leaps_beyond_all_use_is_allotted_to_nobody(tmp_path: Path) -> None:
+    farm = farm_of(tmp_path)
+    farm.run(0, 2 * H, [1000, 2000, 3000])
+    readings = [RegisterReading("main", 0, wh) for wh in (0, 9 * 10**14)]
+    farm.add(2 * H, *(Registers(T0 + n * 300 * S, 300, [reading]) for n, reading in enumerate(readings)))
+    told = farm.told(*ONE_DAY, "--meter", "main", "--by", "device")
+    assert (told["rows"], told["total"]["energy_wh"]) == ([], 0)
+
+
 def test_a_meter_that_is_nowhere_in_the_tree_cannot_be_allotted(tmp_path: Path) -> None:
     farm = farm_of(tmp_path, "")
     read(farm, 0, H, main=6000)
