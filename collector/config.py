@@ -28,6 +28,7 @@ from pydantic import (
 
 from agent.wire import check_name
 from collector import roll
+from collector.places import BUCKET
 from collector.private import PrivateFileError
 from collector.roll import RollError
 from collector.sources.declared import read_declared
@@ -94,7 +95,7 @@ class _Collector(BaseModel):
     state_dir: Path
     metrics: Annotated[tuple[str, int], BeforeValidator(_address)] = ("127.0.0.1", 9465)
     metrics_per_device: bool = False
-    archive_dir: Path | None = None
+    archive: str | None = None
     keep_journal_days: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -170,7 +171,7 @@ class Config:
     agents: dict[tuple[str, str], bytes]
     sites: dict[str, SiteConfig]
     revoked: frozenset[tuple[str, str]] = frozenset()
-    archive_dir: Path | None = None
+    archive: str | None = None
     keep_journal_days: int | None = None
 
     @property
@@ -237,7 +238,7 @@ def load(path: Path, *, unmade: bool = False) -> Config:
         mqtt=mqtt,
         agents=agents | enrolled.keys,
         revoked=enrolled.revoked,
-        archive_dir=None if file.collector.archive_dir is None else base / file.collector.archive_dir,
+        archive=_archive(base, file.collector.archive),
         keep_journal_days=file.collector.keep_journal_days,
         sites={
             name: _site_config(file.collector.org, name, site, declared[name])
@@ -255,6 +256,10 @@ def _site_config(org: str, name: str, site: _Site, declared: tuple[DeclaredDevic
         investment=None if site.investment is None else Investment(**site.investment.model_dump()),
         declared=declared,
     )
+
+
+def _archive(base: Path, text: str | None) -> str | None:
+    return text if text is None or text.startswith(BUCKET) else str(base / text)
 
 
 def _roll(state_dir: Path, problems: list[str]) -> roll.Roll:

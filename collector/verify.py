@@ -26,6 +26,7 @@ from collector import segment as segments
 from collector.completeness import Completeness
 from collector.ledger.fold import possible_time
 from collector.manifest import Part, Seal
+from collector.places import Place
 
 AgentKey = tuple[str, str]  # site, agent
 # A ruined journal must not fill memory with what is wrong with it; the rest is counted.
@@ -103,7 +104,7 @@ class Verifier:
     """One pass over a journal's or an archive's folder."""
 
     def __init__(
-        self, folder: Path, keys: Keys, archive: Path | None = None, seen: Completeness | None = None,
+        self, folder: Path, keys: Keys, archive: Place | None = None, seen: Completeness | None = None,
         ledger: Mapping[AgentKey, Head] | None = None, expect: str | None = None,
         wait_s: float = APPEND_WAIT_S,
     ) -> None:  # fmt: skip
@@ -169,13 +170,12 @@ class Verifier:
 
     def _segment(self, number: int, last: int, listing: manifest.Manifest) -> None:
         seal = listing.seals.get(number)
-        path = self._where(number, listing)
-        if path is None:
+        content = self._content(number, listing)
+        if content is None:
             self._absent(number, seal, listing)
             return
-        content = path.read_bytes()
         if number == last and seal is None:
-            content = _settled(path, content, self._wait_s)
+            content = _settled(journal.path(self._folder, number), content, self._wait_s)
         self.result.segments += 1
         self.result.bytes += len(content)
         if content[: segments.HEADER_BYTES] != segments.header(number):
@@ -194,14 +194,17 @@ class Verifier:
                 )
             )
 
-    def _where(self, number: int, listing: manifest.Manifest) -> Path | None:
-        here = journal.path(self._folder, number)
-        if here.exists():
-            return here
-        if number in listing.archived and self._archive is not None:
-            there = journal.path(self._archive, number)
-            return there if there.exists() else None
-        return None
+    def _content(self, number: int, listing: manifest.Manifest) -> bytes | None:
+        path = journal.path(self._folder, number)
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            if number not in listing.archived or self._archive is None:
+                return None
+        try:
+            return self._archive.read(path.name)
+        except FileNotFoundError:
+            return None
 
     def _absent(self, number: int, seal: Seal | None, listing: manifest.Manifest) -> None:
         moved = listing.archived.get(number)
@@ -209,7 +212,9 @@ class Verifier:
         if moved is None:
             self._find(Finding(f"missing{lost}", number))
         elif self._archive is not None:
-            self._find(Finding(f"archived at {moved.where}, and missing in {self._archive}{lost}", number))
+            self._find(
+                Finding(f"archived at {moved.where}, and missing in {self._archive.text}{lost}", number)
+            )
         else:
             self.result.archived_unchecked.append(number)
         for part in seal.agents if seal is not None else ():
