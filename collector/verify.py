@@ -121,6 +121,9 @@ class Verifier:
         # The names first: what a running collector seals meanwhile is then in the manifest, if not here.
         listed = journal.numbers(self._folder)
         listing = manifest.read(self._folder)
+        if listing.torn:
+            time.sleep(self._wait_s)
+            listing = manifest.read(self._folder)
         self._manifest(listing)
         self._foreign()
         known, before = sorted({*listed, *listing.seals}), 0
@@ -163,9 +166,9 @@ class Verifier:
             self._find(Finding(f"manifest: no line has the hash {self._expect}: it was cut off or replaced"))
 
     def _foreign(self) -> None:
-        numbers = {journal.path(self._folder, n).name for n in journal.numbers(self._folder)}
         for path in sorted(self._folder.iterdir()):
-            if path.name not in numbers and path.name not in (manifest.FILE, "lock"):
+            segment = path.stem.isdecimal() and path == journal.path(self._folder, int(path.stem))
+            if not segment and path.name not in (manifest.FILE, "lock"):
                 self._find(Finding(f"{path.name}: not a file of the journal"))
 
     def _segment(self, number: int, last: int, listing: manifest.Manifest) -> None:
@@ -207,7 +210,8 @@ class Verifier:
             return None
 
     def _absent(self, number: int, seal: Seal | None, listing: manifest.Manifest) -> None:
-        moved = listing.archived.get(number)
+        # Asked again: it may be going to the archive just now.
+        moved = listing.archived.get(number) or manifest.read(self._folder).archived.get(number)
         lost = "" if seal is None else f"; sealed with {seal.records} batches: {_told(seal.agents)}"
         if moved is None:
             self._find(Finding(f"missing{lost}", number))
@@ -335,14 +339,22 @@ class Verifier:
 
 
 def _settled(path: Path, content: bytes, wait_s: float) -> bytes:
-    # The open segment, read again where it ends within a record: a running collector may be writing it.
-    end = segments.HEADER_BYTES
-    for record in segments.records(content):
-        end = record.end
+    # The open segment, read again where it ends within a record: a running collector may be writing it. If
+    # that record is whole by then, what comes behind the last whole one is again an append under way.
+    end = _whole(content)
     if end >= len(content) >= segments.HEADER_BYTES:
         return content
     time.sleep(wait_s)
-    return path.read_bytes()
+    later = path.read_bytes()
+    later_end = _whole(later)
+    return later[:later_end] if later_end > end else later
+
+
+def _whole(content: bytes) -> int:
+    end = segments.HEADER_BYTES
+    for record in segments.records(content):
+        end = record.end
+    return end
 
 
 def _edges(record: Sweep | Registers, at_us: int) -> Iterator[int]:

@@ -85,6 +85,26 @@ def test_harm_in_the_archive_is_found_there_and_nothing_is_removed(
         assert remove(book, there) == [1, 2, 3]
 
 
+def test_a_segment_that_goes_while_it_is_verified_is_no_missing_one(
+    book: Book, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.copy(book.folder, place(str(there)))
+    read, calls = manifest.read, []
+
+    def read_then_remove(folder: Path) -> manifest.Manifest:
+        found = read(folder)
+        if folder == book.folder and not calls:
+            calls.append(folder)
+            monkeypatch.undo()
+            remove(book, there)
+        return found
+
+    monkeypatch.setattr(manifest, "read", read_then_remove)
+    found = book.verify(ledger=True)
+    assert calls
+    assert (found.findings, found.archived_unchecked) == ([], [1, 2, 3])
+
+
 def test_harm_in_the_archive_after_the_removal_is_named(book: Book, there: Path) -> None:
     archive.copy(book.folder, place(str(there)))
     remove(book, there)
