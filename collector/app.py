@@ -90,7 +90,7 @@ def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) ->
         stack.callback(store.close)
         imports.replay(store, settings.org, settings.statements_dir)
         meter_files.replay(store, settings.org, settings.meter_entries_dir)
-        fold = tables.catch_up(store, settings.org, settings.journal_dir, settings.archive_dir)
+        fold = tables.catch_up(store, settings.org, settings.journal_dir, settings.archive)
         agents = keys(settings, load_roll(settings.state_dir))
         ingest = Ingest(store, book, fold, agents)
         inbox = Inbox()
@@ -193,7 +193,7 @@ def rebuild(settings: Config) -> dict[str, int]:
         draft = settings.ledger_path.with_suffix(".rebuild")
         _remove(draft)
         store = Store.open(sqlite_url(draft))
-        tables.catch_up(store, settings.org, settings.journal_dir, settings.archive_dir)
+        tables.catch_up(store, settings.org, settings.journal_dir, settings.archive)
         imports.replay(store, settings.org, settings.statements_dir)
         meter_files.replay(store, settings.org, settings.meter_entries_dir)
         if settings.ledger_path.is_file():

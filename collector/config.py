@@ -29,6 +29,7 @@ from pydantic import (
 from agent.wire import check_name
 from collector import roll, tariff, tree
 from collector.ledger.allot import OverheadRule
+from collector.places import BUCKET
 from collector.private import PrivateFileError
 from collector.roll import RollError
 from collector.sources.declared import read_declared
@@ -95,7 +96,7 @@ class _Collector(BaseModel):
     state_dir: Path
     metrics: Annotated[tuple[str, int], BeforeValidator(_address)] = ("127.0.0.1", 9465)
     metrics_per_device: bool = False
-    archive_dir: Path | None = None
+    archive: str | None = None
     keep_journal_days: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -179,7 +180,7 @@ class Config:
     sites: dict[str, SiteConfig]
     clients: dict[str, str]  # what each is called
     revoked: frozenset[tuple[str, str]] = frozenset()
-    archive_dir: Path | None = None
+    archive: str | None = None
     keep_journal_days: int | None = None
 
     @property
@@ -254,7 +255,7 @@ def load(path: Path, *, unmade: bool = False) -> Config:
         mqtt=mqtt,
         agents=agents | enrolled.keys,
         revoked=enrolled.revoked,
-        archive_dir=None if file.collector.archive_dir is None else base / file.collector.archive_dir,
+        archive=_archive(base, file.collector.archive),
         keep_journal_days=file.collector.keep_journal_days,
         sites={name: _site_config(file, name, declared[name], tariffs.get(name)) for name in file.site},
         clients={name: client.name for name, client in file.client.items()},
@@ -277,6 +278,10 @@ def _site_config(
         tree=tree.site_tree(name, site.meter, site.overhead, site.node, file.client),
         tariff=calendar,
     )
+
+
+def _archive(base: Path, text: str | None) -> str | None:
+    return text if text is None or text.startswith(BUCKET) else str(base / text)
 
 
 def _roll(state_dir: Path, problems: list[str]) -> roll.Roll:

@@ -125,7 +125,7 @@ def _state_columns(integrals: Integrals) -> dict[str, Any]:
     }
 
 
-def catch_up(store: Store, org: str, folder: Path, archive: Path | None = None) -> Fold:
+def catch_up(store: Store, org: str, folder: Path, archive: str | None = None) -> Fold:
     """Fold what the journal holds beyond the ledger's checkpoint; after it the ledger equals a rebuild.
 
     `archive`: where archived segments are, if elsewhere than the journal's manifest says.

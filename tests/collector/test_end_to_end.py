@@ -170,6 +170,7 @@ def test_killed_in_between_and_every_reading_is_there_once(tmp_path: Path, port:
     assert by_origin_wh.keys() == {"psu_measured"}
     assert 0 <= exact_wh * len(content["device"]) - by_origin_wh["psu_measured"] < len(content["device"])
     subprocess.run(farm.command("rebuild"), cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(farm.command("verify"), cwd=ROOT, check=True, capture_output=True)
     rebuilt = Store.open(sqlite_url(settings.ledger_path))
     assert tables.contents(rebuilt) == content
 
