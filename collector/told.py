@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from collector.app import CollectorError
 from collector.broker import BrokerError
@@ -44,4 +45,7 @@ def told() -> Iterator[None]:
         sys.exit(2)
     except (CollectorError, JournalError, LedgerError) as error:
         click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except DBAPIError as error:
+        click.echo(f"error: the ledger's database: {str(error.orig).strip()}", err=True)
         sys.exit(1)

@@ -20,8 +20,9 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     Table,
-    Text,
 )
+
+from collector.store.types import Text
 
 SCHEMA_VERSION = 2
 

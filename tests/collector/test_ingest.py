@@ -23,8 +23,11 @@ from collector.ingest import (
 )
 from collector.journal import Journal
 from collector.ledger import tables
-from collector.store import Store, schema, sqlite_url
+from collector.store import Store, schema
+from tests.collector.databases import ledger_url
 from tests.collector.support import AGENT, ORG, SITE, T0, Agent, S, key_of, one
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 KEY: AgentKey = (ORG, SITE, AGENT)
 
@@ -116,7 +119,7 @@ class Site:
 
     def open(self) -> None:
         self.journal = Journal(self.folder / "journal")
-        self.store = Store.open(sqlite_url(self.folder / "ledger.sqlite3"))
+        self.store = Store.open(ledger_url(self.folder / "ledger.sqlite3"))
         fold = tables.catch_up(self.store, ORG, self.folder / "journal")
         self.ingest = Ingest(self.store, self.journal, fold, {KEY: Agent().public_key})
 
@@ -155,7 +158,7 @@ def test_journalled_but_not_folded_is_folded_at_the_next_start(tmp_path: Path) -
     site.close()
     site.open()
     assert site.take(sent[5]) == [6]
-    again = Store.open(sqlite_url(tmp_path / "again.sqlite3"))
+    again = Store.open(ledger_url(tmp_path / "again.sqlite3"))
     tables.catch_up(again, ORG, tmp_path / "journal")
     assert tables.contents(again) == tables.contents(site.store)
     site.close()

@@ -1,0 +1,186 @@
+"""The store, on SQLite and on PostgreSQL: snapshots, one writer, one collector, drafts."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from collector import config
+from collector.config import ConfigError
+from collector.store import Store, StoreError, draft, engines, schema, upsert
+from tests.collector.databases import PASSWORD, USER, ledger_url, postgresql
+from tests.collector.test_facts import CONFIG
+
+pytestmark = pytest.mark.usefixtures("both_stores")
+
+
+def point(offset: int, org: str = "acme") -> dict[str, object]:
+    return {"org": org, "segment": 1, "offset": offset}
+
+
+def offset_of(store: Store) -> int | None:
+    with store.read() as connection:
+        found = connection.execute(select(schema.checkpoint.c.offset)).scalar_one_or_none()
+        return None if found is None else int(found)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store.open(ledger_url(tmp_path / "ledger"))
+    with store.write() as connection:
+        upsert(connection, schema.checkpoint, [point(1)])
+    return store
+
+
+def test_a_snapshot_stays_as_it_was(store: Store) -> None:
+    query = select(schema.checkpoint.c.offset)
+    with store.read() as connection:
+        assert connection.execute(query).scalar_one() == 1
+        with store.write() as writer:
+            upsert(writer, schema.checkpoint, [point(2)])
+        assert connection.execute(query).scalar_one() == 1
+    assert offset_of(store) == 2
+
+
+def test_writers_wait_for_each_other_and_see_what_was_written(store: Store) -> None:
+    """Read, then write: were two of them at it at once, one count would be lost."""
+
+    def count() -> None:
+        for _ in range(5):
+            with store.write() as connection:
+                before = connection.execute(select(schema.checkpoint.c.offset)).scalar_one()
+                time.sleep(0.002)
+                upsert(connection, schema.checkpoint, [point(before + 1)])
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert offset_of(store) == 21
+
+
+def test_a_write_that_fails_leaves_nothing(store: Store) -> None:
+    with pytest.raises(RuntimeError), store.write() as connection:
+        upsert(connection, schema.checkpoint, [point(9)])
+        raise RuntimeError
+    assert offset_of(store) == 1
+
+
+def test_a_draft_takes_the_ledgers_place_whole_or_not_at_all(store: Store) -> None:
+    url = store.engine.url
+    with pytest.raises(RuntimeError), draft(url) as other:
+        with other.write() as connection:
+            upsert(connection, schema.checkpoint, [point(5)])
+        raise RuntimeError
+    assert offset_of(store) == 1
+    with draft(url) as other:
+        assert offset_of(other) is None
+        with other.write() as connection:
+            upsert(connection, schema.checkpoint, [point(7)])
+        assert offset_of(store) == 1
+    store.close()
+    store = Store.open(url)
+    assert offset_of(store) == 7
+    with draft(url):
+        pass
+    store.close()
+    assert offset_of(Store.open(url)) is None
+
+
+def test_text_is_kept_and_sorted_alike(store: Store) -> None:
+    with store.write() as connection:
+        upsert(connection, schema.checkpoint, [point(0, org) for org in ("b", "B", "a", "é", "-", "a\0")])
+    with store.read() as connection:
+        names = connection.execute(
+            select(schema.checkpoint.c.org).order_by(schema.checkpoint.c.org)
+        ).scalars()
+        assert list(names) == ["-", "B", "a", "acme", "a\ufffd", "b", "é"]
+        assert connection.execute(select(func.max(schema.checkpoint.c.org))).scalar_one() == "é"
+
+
+def test_json_keeps_what_json_has_and_no_more(store: Store) -> None:
+    key = {
+        "org": "o",
+        "site": "s",
+        "agent": "a",
+        "seq": 1,
+        "ordinal": 0,
+        "at_us": 0,
+        "source": "x",
+        "kind": "k",
+    }
+    detail = {"text": 'a\0"é\n', "none": None, "nan": float("nan")}
+    with store.write() as connection:
+        upsert(connection, schema.event, [key | {"detail": detail, "device": None}])
+    with store.read() as connection:
+        kept = connection.execute(select(schema.event.c.detail)).scalar_one()
+    assert kept == detail | {"nan": None}
+
+
+def test_one_collector_folds_into_a_ledger(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "CLAIM_WAIT_S", 0.0)
+    if store.engine.dialect.name == "sqlite":
+        pytest.skip(
+            "beside the journal, whose lock holds: test_rebuild_beside_a_running_collector_is_refused"
+        )
+    other = Store.open(store.engine.url)
+    with store.claimed():
+        with pytest.raises(StoreError, match="in use by another collector"), other.claimed():
+            pass
+        assert offset_of(other) == 1  # reading is everybody's
+    with other.claimed():
+        pass
+
+
+def password_config(folder: Path, ledger: str) -> Path:
+    (folder / "devices.csv").write_text("serial\n")
+    path = folder / "collector.toml"
+    keys = f'ledger = "{ledger}"\nledger_password_file = "pg.password"\n'
+    path.write_text(CONFIG.replace("[collector]\n", f"[collector]\n{keys}"))
+    return path
+
+
+def test_a_password_comes_from_a_file_and_is_in_no_text(tmp_path: Path) -> None:
+    server = postgresql()
+    database = server.fresh().database
+    path = password_config(tmp_path, f"postgresql+psycopg://{USER}@127.0.0.1:{server.port}/{database}")
+    secret = tmp_path / "pg.password"
+    secret.touch(0o600)
+    secret.write_text("wrong" + PASSWORD)
+    with pytest.raises(StoreError, match="password authentication failed") as caught:
+        Store.open(config.load(path).ledger_url)
+    assert PASSWORD not in str(caught.value)
+    secret.write_text(PASSWORD + "\n")
+    settings = config.load(path)
+    store = Store.open(settings.ledger_url)
+    assert offset_of(store) is None
+    command = Path(f"/proc/{os.getpid()}/cmdline").read_text()
+    for text in (
+        command,
+        repr(settings),
+        str(settings.ledger_url),
+        repr(store.engine),
+        str(store.engine.url),
+    ):
+        assert PASSWORD not in text
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("postgresql+psycopg://me:geheim@db/x", "a password in it"),
+        ("postgresql+psycopg://me@db/x?password=geheim", "a password in it"),
+        ("mysql://me:geheim@db/x", "write postgresql"),
+        ("geheim", "no URL"),
+    ],
+)
+def test_another_url_is_refused_and_not_shown(tmp_path: Path, url: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem) as caught:
+        config.load(password_config(tmp_path, url))
+    assert "geheim" not in str(caught.value)

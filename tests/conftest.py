@@ -1,0 +1,28 @@
+"""What all tests share: `both_stores` runs what asks for it once on SQLite and once on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.collector import databases
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def both_stores(request: pytest.FixtureRequest) -> Iterator[None]:
+    databases.use(request.param)
+    yield
+    databases.use("sqlite")
+
+
+@pytest.fixture(autouse=True)
+def _databases_go_back() -> Iterator[None]:
+    yield
+    databases.release()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _server_ends() -> Iterator[None]:
+    yield
+    databases.end()
