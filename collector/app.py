@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
 
-from collector import broker, ca, config, imports, journal, private
+from collector import broker, ca, config, imports, journal, meter_files, private, room
 from collector.config import Config, ConfigError
 from collector.desk import Desk, keys
 from collector.export import prometheus
@@ -65,10 +66,20 @@ def load_facts(path: Path, site: str, period: str) -> PeriodFacts:
 
 def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> None:
     """Run until `stop` is set; what is committed by then is acknowledged. CollectorError if a part fails."""
+    try:
+        _run(settings, stop, say)
+    except (OSError, DBAPIError) as error:
+        if not room.is_full(error):
+            raise
+        raise CollectorError(room.words(settings.state_dir, error)) from error
+
+
+def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> None:
     _own_folder(settings)
     with ExitStack() as stack:
         child = _start_broker(settings, stack)
-        book = Journal(settings.journal_dir)
+        key = private.collector_key(settings.state_dir)
+        book = Journal(settings.journal_dir, key=key)
         stack.callback(book.close)
         if book.cut is not None:
             say(f"journal: {book.cut}; nothing acknowledged was in it")
@@ -76,7 +87,8 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         stack.callback(store.close)
         stack.enter_context(store.claimed())
         imports.replay(store, settings.org, settings.statements_dir)
-        fold = tables.catch_up(store, settings.org, settings.journal_dir)
+        meter_files.replay(store, settings.org, settings.meter_entries_dir)
+        fold = tables.catch_up(store, settings.org, settings.journal_dir, settings.archive_dir)
         agents = keys(settings, load_roll(settings.state_dir))
         ingest = Ingest(store, book, fold, agents)
         inbox = Inbox()
@@ -85,7 +97,7 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         desk.renewed(now_us())
         link = Link(
             settings.mqtt, settings.org, inbox, ingest.counters,
-            lambda: ingest.acks() + register.messages(), private.collector_key(settings.state_dir), say, desk,
+            lambda: ingest.acks() + register.messages(), key, say, desk,
         )  # fmt: skip
         failure: list[BaseException] = []
         worker = threading.Thread(
@@ -118,6 +130,8 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         while not stop.wait(TICK_S):
             if child is not None and child.poll() is not None:
                 raise CollectorError(f"the embedded broker ended with status {child.returncode}")
+    if failure and room.is_full(failure[0]):
+        raise failure[0]
     if failure:
         raise CollectorError(f"ingest stopped: {type(failure[0]).__name__}: {failure[0]}") from failure[0]
 
@@ -168,8 +182,9 @@ def rebuild(settings: Config) -> dict[str, int]:
     book = Journal(settings.journal_dir)  # its lock: no collector may append meanwhile
     try:
         with draft(settings.ledger_url) as store, store.claimed():
-            tables.catch_up(store, settings.org, settings.journal_dir)
+            tables.catch_up(store, settings.org, settings.journal_dir, settings.archive_dir)
             imports.replay(store, settings.org, settings.statements_dir)
+            meter_files.replay(store, settings.org, settings.meter_entries_dir)
             _carry_set_aside(settings, store)
             with store.read() as connection:
                 return {

@@ -11,6 +11,7 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from collector.app import CollectorError
+from collector.archive import ArchiveError
 from collector.broker import BrokerError
 from collector.ca import CaError
 from collector.config import ConfigError
@@ -18,6 +19,7 @@ from collector.enrol import EnrolError
 from collector.journal import JournalError
 from collector.ledger.coins import CoinConflict
 from collector.ledger.fold import LedgerError
+from collector.manifest import ManifestError
 from collector.private import PrivateFileError
 from collector.roll import RollError
 from collector.sources.statements import StatementError
@@ -31,7 +33,7 @@ config_option = click.option(
 # OSError: no right to a file, no room on the disk.
 _CAN_BE_MENDED = (
     ConfigError, StatementError, CoinConflict, StoreError, BrokerError, ReportingError, PrivateFileError,
-    RollError, CaError, EnrolError, OSError,
+    RollError, CaError, EnrolError, ArchiveError, OSError,
 )  # fmt: skip
 
 
@@ -43,7 +45,7 @@ def told() -> Iterator[None]:
     except _CAN_BE_MENDED as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    except (CollectorError, JournalError, LedgerError) as error:
+    except (CollectorError, JournalError, ManifestError, LedgerError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     except DBAPIError as error:
