@@ -26,6 +26,7 @@ from collector.overview import overview
 from collector.register import Register
 from collector.roll import load as load_roll
 from collector.store import Store, StoreError, draft, schema, upsert
+from collector.store.upgrade import upgrade
 from reporting.facts import PeriodFacts
 
 # How often the worker looks whether it shall stop, and the supervisor whether everything lives.
@@ -83,6 +84,7 @@ def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) ->
         stack.callback(book.close)
         if book.cut is not None:
             say(f"journal: {book.cut}; nothing acknowledged was in it")
+        upgrade(settings.ledger_url, say)
         store = open_store(settings)
         stack.callback(store.close)
         stack.enter_context(store.claimed())
@@ -174,6 +176,15 @@ def _work(
     except Exception as error:  # noqa: BLE001 - the supervisor: whatever it is, the process ends and says so
         failure.append(error)
         stop.set()
+
+
+def upgrade_ledger(settings: Config, say: Callable[[str], None]) -> bool:
+    """Bring the ledger to this program's schema; False if it is."""
+    book = Journal(settings.journal_dir)  # its lock: no collector may run meanwhile
+    try:
+        return upgrade(settings.ledger_url, say)
+    finally:
+        book.close()
 
 
 def rebuild(settings: Config) -> dict[str, int]:

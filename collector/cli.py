@@ -13,7 +13,18 @@ import click
 from rich.console import Console
 
 from agent.wire import check_name
-from collector import app, broker, config, enrol_cli, imports, journal_cli, meter_cli, private, status
+from collector import (
+    app,
+    backup_cli,
+    broker,
+    config,
+    enrol_cli,
+    imports,
+    journal_cli,
+    meter_cli,
+    private,
+    status,
+)
 from collector.config import ConfigError
 from collector.sample import SAMPLE
 from collector.sources.statements import StatementError
@@ -154,5 +165,6 @@ for _command in (
     journal_cli.keys_command,
     journal_cli.archive_command,
     meter_cli.meter,
+    backup_cli.upgrade_command,
 ):
     collector.add_command(_command)

@@ -15,14 +15,17 @@ settings.load_profile("ours")
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def both_stores(request: pytest.FixtureRequest) -> Iterator[None]:
-    databases.use(request.param)
-    yield
-    databases.use("sqlite")
+def both_stores(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    databases.use(kind)
+    return kind
 
 
 @pytest.fixture(autouse=True)
-def _databases_go_back() -> Iterator[None]:
+def _databases(request: pytest.FixtureRequest) -> Iterator[None]:
+    # Not as long as `both_stores` lives: tests of the same module that do without it run in between.
+    asked = "both_stores" in request.fixturenames
+    databases.use(request.getfixturevalue("both_stores") if asked else "sqlite")
     yield
     databases.release()
 

@@ -39,7 +39,9 @@ class Store:
         url = make_url(url)
         store = cls(engines.make(url, schema))
         try:
-            found = store._version()
+            if (found := store.version()) is None:
+                store._make()
+                found = SCHEMA_VERSION
         except DBAPIError as error:
             store.close()
             raise StoreError(f"{url}: the ledger cannot be opened: {str(error.orig).strip()}") from error
@@ -55,16 +57,18 @@ class Store:
             )
         return store
 
-    def _version(self) -> int:
+    def version(self) -> int | None:
+        """The number of the schema; None if there is no ledger."""
         with self.read() as connection:
-            made = inspect(connection).has_table(schema_version.name)
-        if not made:
-            with self.write() as connection:
-                engines.make_schema(connection)
-                metadata.create_all(connection)
-                upsert(connection, schema_version, [{"version": SCHEMA_VERSION}])
-        with self.read() as connection:
+            if not inspect(connection).has_table(schema_version.name):
+                return None
             return int(connection.execute(select(schema_version.c.version)).scalar_one())
+
+    def _make(self) -> None:
+        with self.write() as connection:
+            engines.make_schema(connection)
+            metadata.create_all(connection)
+            upsert(connection, schema_version, [{"version": SCHEMA_VERSION}])
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -7,15 +7,19 @@ ledger, as one file is. A draft is the schema DRAFT beside it, and takes its pla
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+
+from collector import durable
 
 SCHEMA = "hashledger"
 DRAFT = "hashledger_draft"
@@ -127,6 +131,21 @@ def take_place(draft: Engine, url: URL) -> None:
         connection.execute(text(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"))
         connection.execute(text(f"ALTER SCHEMA {DRAFT} RENAME TO {SCHEMA}"))
     engine.dispose()
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """A SQLite file as it is in one moment, whoever writes to it; whole and on the disk, or not at all."""
+    draft = target.with_name(f".{target.name}.draft")
+    draft.unlink(missing_ok=True)
+    draft.touch(0o600)
+    try:
+        here = sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True)
+        with closing(here), closing(sqlite3.connect(draft)) as there:
+            here.backup(there)
+        durable.settle(draft, target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _file(url: URL) -> Path:

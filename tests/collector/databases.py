@@ -131,6 +131,11 @@ def use(kind: str) -> None:
     _kind = kind
 
 
+def in_use() -> str:
+    """The kind of ledgers that `ledger_url` gives."""
+    return _kind
+
+
 def ledger_url(path: Path) -> URL:
     """A ledger for this path alone: the file, or a database that stands for it."""
     if _kind == "sqlite":

@@ -41,7 +41,7 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory, both_stores: None) -> Iterator[Desk]:
+def desk(tmp_path_factory: pytest.TempPathFactory, both_stores: str) -> Iterator[Desk]:
     """One for all examples: what one of them leaves behind must not hurt the next."""
     folder = tmp_path_factory.mktemp("desk")
     agent, store, journal = Agent(), Store.open(ledger_url(folder / "ledger")), Journal(folder / "journal")
