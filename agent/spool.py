@@ -57,6 +57,7 @@ CONFIRMED_ROWS = 120
 # SQLITE_IOERR and SQLITE_FULL: the disk could not take it, whatever the reason; it may soon.
 _UNWRITABLE = (10, 13)
 
+# In the file's `user_version`; an older file is brought up to date when it is opened, in one transaction.
 _VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batch (
@@ -91,6 +92,10 @@ def reserve_bytes(max_bytes: int) -> int:
 def room_bytes(max_bytes: int) -> int:
     """What is left of a budget for batches: without the reserve and SQLite's log."""
     return max(0, max_bytes - reserve_bytes(max_bytes) - LOG_BYTES)
+
+
+class SpoolNewer(ValueError):
+    """A newer program has made this spool; it is left as it is. The text says what to do."""
 
 
 class SpoolFull(Exception):
@@ -328,6 +333,12 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         db.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")  # after one large batch
         db.execute("BEGIN IMMEDIATE")
+        (found,) = db.execute("PRAGMA user_version").fetchone()
+        if found > _VERSION:
+            raise SpoolNewer(
+                f"{path}: its layout is {found}, this program writes {_VERSION}: start the newer program again;"
+                " nothing in it was changed"
+            )
         columns = [row[1] for row in db.execute("PRAGMA table_info(batch)")]
         if columns and "end_bytes" not in columns:
             for statement in _FROM_VERSION_1:
@@ -335,7 +346,7 @@ def _open(path: Path) -> sqlite3.Connection:
         for statement in _SCHEMA.split(";"):
             db.execute(statement)
         db.execute("INSERT OR IGNORE INTO chain VALUES (1, 0, ?, 0)", (wire.GENESIS,))
-        if db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+        if found != _VERSION:
             db.execute(f"PRAGMA user_version={_VERSION}")
         db.execute("COMMIT")
     except BaseException:
