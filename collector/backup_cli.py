@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from collector import app, config
+from collector import app, backup, config, restore
 from collector.told import config_option, told
 
 
@@ -18,3 +18,46 @@ def upgrade_command(path: Path) -> None:
         settings = config.load(path)
         if not app.upgrade_ledger(settings, click.echo):
             click.echo("ledger: is up to date")
+
+
+@click.command("backup")
+@config_option
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--keep", type=click.IntRange(min=1), default=backup.KEPT, show_default=True,
+              help="How many backups stay in DIR.")  # fmt: skip
+def backup_command(path: Path, folder: Path, keep: int) -> None:
+    """Back up ledger, journal, statements and keys into DIR, beside a collector that may be running.
+
+    Keys are in it: keep DIR as you keep the originals.
+    """
+    with told():
+        made, content, linked = backup.make(config.load(path, unmade=True), folder, app.now_us(), keep)
+    size = sum(file.bytes for file in content.files)
+    click.echo(
+        f"{made}: {len(content.files)} files, {size / 1e6:.1f} MB, {linked} segments not copied again;"
+        f" ledger to segment {content.checkpoint[0]}, offset {content.checkpoint[1]}"
+    )
+
+
+@click.command("restore")
+@config_option
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--into", type=click.Path(path_type=Path, file_okay=False),
+              help="Another state folder than the configuration's; it must be empty.")  # fmt: skip
+@click.option("--despite-findings", is_flag=True, help="Restore although signatures or chains do not hold.")
+def restore_command(path: Path, folder: Path, into: Path | None, despite_findings: bool) -> None:
+    """Restore the newest backup in DIR, or DIR itself, into an empty state folder; it is checked first."""
+    with told():
+        found = restore.newest(folder)
+        if not path.exists():
+            raise backup.BackupError(f"{path}: is missing; the backup has a copy in {found / 'config'}")
+        settings = config.load(path, unmade=True)
+        result = restore.check(found, settings, signatures=not despite_findings)
+        heads = restore.restore(found, settings, into)
+    if result is not None:
+        click.echo(
+            f"checked: {result.batches} batches in {result.segments} segments, all hashes, signatures, chains"
+        )
+    click.echo(f"{found} is in {into or settings.state_dir}")
+    for (site, agent), seq in heads.items():
+        click.echo(f"{site}/{agent}: stands at batch {seq}; it is asked to send again what came after")

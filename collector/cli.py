@@ -166,5 +166,7 @@ for _command in (
     journal_cli.archive_command,
     meter_cli.meter,
     backup_cli.upgrade_command,
+    backup_cli.backup_command,
+    backup_cli.restore_command,
 ):
     collector.add_command(_command)

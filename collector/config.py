@@ -186,6 +186,7 @@ class Config:
     agents: dict[tuple[str, str], bytes]
     sites: dict[str, SiteConfig]
     revoked: frozenset[tuple[str, str]] = frozenset()
+    declared_files: tuple[Path, ...] = ()  # of which `sites` has the content
     ledger: str | None = None  # None: a SQLite file in the state folder
     ledger_password_file: Path | None = None
     archive_dir: Path | None = None
@@ -263,6 +264,7 @@ def load(path: Path, *, unmade: bool = False) -> Config:
         metrics=file.collector.metrics,
         metrics_per_device=file.collector.metrics_per_device,
         mqtt=mqtt,
+        declared_files=tuple(base / site.devices for site in file.site.values() if site.devices is not None),
         ledger=file.collector.ledger,
         ledger_password_file=password_file and base / password_file,
         agents=agents | enrolled.keys,

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from collector.app import CollectorError
 from collector.archive import ArchiveError
+from collector.backup import BackupError
 from collector.broker import BrokerError
 from collector.ca import CaError
 from collector.config import ConfigError
@@ -33,7 +34,7 @@ config_option = click.option(
 # OSError: no right to a file, no room on the disk.
 _CAN_BE_MENDED = (
     ConfigError, StatementError, CoinConflict, StoreError, BrokerError, ReportingError, PrivateFileError,
-    RollError, CaError, EnrolError, ArchiveError, OSError,
+    RollError, CaError, EnrolError, ArchiveError, BackupError, OSError,
 )  # fmt: skip
 
 

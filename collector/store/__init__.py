@@ -14,6 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from collector.store import engines
 from collector.store.schema import SCHEMA_VERSION, metadata, schema_version
 
+# Rows of a day's packed half-hours are some 10 kB each: some megabytes in memory.
+_TRANSFER_ROWS = 500
+
 
 class StoreError(Exception):
     """The ledger's store cannot be opened or used; the text says what would be right."""
@@ -115,6 +118,20 @@ def draft(url: str | URL) -> Iterator[Store]:
         engines.remove(*place)
         raise
     engines.take_place(store.engine, url)
+
+
+def transfer(source: Store, target: Store) -> None:
+    """Every row of one ledger into another, empty one: a snapshot, in one transaction; closes both."""
+    try:
+        with source.read() as read, target.write() as write:
+            for table in metadata.sorted_tables:
+                if table is not schema_version:
+                    rows = read.execute(table.select().execution_options(yield_per=_TRANSFER_ROWS)).mappings()
+                    for part in rows.partitions():
+                        write.execute(table.insert(), [dict(row) for row in part])
+    finally:
+        source.close()
+        target.close()
 
 
 def upsert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -148,6 +148,13 @@ def copy_file(source: Path, target: Path) -> None:
         raise
 
 
+def file_url(path: Path) -> URL:
+    """A SQLite file that is only read: it is not changed, and no log is left beside it."""
+    return URL.create(
+        "sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "immutable": "1", "uri": "true"}
+    )
+
+
 def _file(url: URL) -> Path:
     return Path(url.database or "")
 
@@ -167,7 +174,8 @@ def _listen_sqlite(engine: Engine) -> None:
     def _on_connect(connection: Any, _: object) -> None:
         connection.isolation_level = None  # else the driver begins transactions by rules of its own
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-        connection.execute("PRAGMA journal_mode = WAL")
+        if engine.url.query.get("immutable") is None:
+            connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
 
     @event.listens_for(engine, "begin")

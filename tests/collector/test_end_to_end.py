@@ -105,7 +105,8 @@ class Farm:
     def start(self) -> None:
         self.process = subprocess.Popen(self.command("run"), cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
-        assert "metrics http://127.0.0.1" in self.process.stdout.readline()
+        while "metrics http://127.0.0.1" not in (line := self.process.stdout.readline()):
+            assert line, "it has ended"
 
     def end(self, number: int) -> int:
         self.process.send_signal(number)
