@@ -12,6 +12,13 @@ from collector.store.types import Text
 
 def upgrade(op: Operations) -> None:
     """From nothing."""
+    _streams(op)
+    _register(op)
+    _energy(op)
+    _coins(op)
+
+
+def _streams(op: Operations) -> None:
     table(op, "schema_version", "version", *need(Integer, "version"))
     table(op, "checkpoint", "org", *need(Text, "org"), *need(BigInteger, "segment", "offset"))
     table(
@@ -36,6 +43,9 @@ def upgrade(op: Operations) -> None:
         *may(Text, "problem"),
         indexes=("org site agent created_us",),
     )
+
+
+def _register(op: Operations) -> None:
     table(
         op,
         "device",
@@ -68,6 +78,9 @@ def upgrade(op: Operations) -> None:
         *need(JSON, "detail"),
         indexes=("org site at_us",),
     )
+
+
+def _energy(op: Operations) -> None:
     table(
         op,
         "interval",
@@ -101,6 +114,9 @@ def upgrade(op: Operations) -> None:
         *need(Integer, "places"),
         *need(LargeBinary, "now", "open"),
     )
+
+
+def _coins(op: Operations) -> None:
     table(
         op,
         "statement",
