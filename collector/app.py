@@ -18,10 +18,12 @@ from collector.config import Config, ConfigError
 from collector.desk import Desk, keys
 from collector.export import prometheus
 from collector.facts import period_facts
+from collector.half_hourly import HalfHourly
 from collector.ingest import Inbox, Ingest
 from collector.journal import Journal
 from collector.ledger import tables
 from collector.link import Link
+from collector.meter_watch import MeterWatch
 from collector.overview import overview
 from collector.register import Register
 from collector.roll import load as load_roll
@@ -102,9 +104,12 @@ def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) ->
             lambda: ingest.acks() + register.messages(), key, say, desk,
         )  # fmt: skip
         failure: list[BaseException] = []
+        watch = MeterWatch(store, settings.org)
         worker = threading.Thread(
             target=_work, args=(inbox, ingest, register, desk, link, stop, failure), name="ingest"
         )
+
+        half_hourly = HalfHourly(store, settings)
 
         def scrape() -> Iterable[prometheus.Sample]:
             process = prometheus.Process(
@@ -112,7 +117,11 @@ def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) ->
                 journal.size_bytes(settings.journal_dir), shutil.disk_usage(settings.journal_dir).free,
             )  # fmt: skip
             view = overview(store, settings.org, now_us())
-            return prometheus.samples(view, process, settings.metrics_per_device)
+            return [
+                *prometheus.samples(view, process, settings.metrics_per_device),
+                *prometheus.meter_samples(watch, now_us()),
+                *prometheus.outlook_samples(half_hourly.sites(view.taken_us)),
+            ]
 
         host, port = settings.metrics
         try:

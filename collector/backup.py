@@ -8,7 +8,8 @@
 The ledger is copied first, then the journal's manifest, then the journal up to the end of a record and no
 further than one segment beyond the seals: so neither stands beyond the copied journal. A segment that is
 closed never changes: one that the last backup has, with the same length and time, is linked to that copy, or
-copied where the file system knows no links. A backup that was cut short is begun anew with the segments that it had.
+copied where the file system knows no links. A backup that was cut short is begun anew, with the segments that
+it had.
 """
 
 from __future__ import annotations

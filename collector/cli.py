@@ -18,6 +18,7 @@ from collector import (
     backup_cli,
     broker,
     config,
+    energy_cli,
     enrol_cli,
     imports,
     journal_cli,
@@ -105,6 +106,8 @@ def status_command(path: Path, as_json: bool) -> None:
     console = Console()
     for table in status.tables(content):
         console.print(table)
+    for line in status.warnings(content):
+        click.echo(line)
     click.echo(f"journal: {content['journal_bytes'] / 1e6:.1f} MB")
 
 
@@ -161,6 +164,7 @@ for _command in (
     enrol_cli.enroll_command,
     enrol_cli.revoke_command,
     enrol_cli.broker_config_command,
+    energy_cli.energy_command,
     journal_cli.verify_command,
     journal_cli.keys_command,
     journal_cli.archive_command,

@@ -93,6 +93,8 @@ class Journal:
 
     def _open_last(self) -> tuple[int, Position, str | None]:
         listed = _load(self.folder)
+        if listed.torn:
+            manifest.mend(self.folder)
         last = max(numbers(self.folder), default=0)
         if last < listed.last:
             # Its next one was not made yet, or it is gone: an archive never takes the last one.

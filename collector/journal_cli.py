@@ -21,7 +21,8 @@ from sqlalchemy import select
 from collector import app, archive, config, private
 from collector.completeness import Completeness, Polls
 from collector.config import Config, ConfigError
-from collector.store import schema
+from collector.manifest import GENESIS
+from collector.store import StoreError, schema
 from collector.told import config_option, told
 from collector.verify import Agent, AgentKey, Head, Keys, Verified, Verifier
 
@@ -115,11 +116,11 @@ def verify_command(
     if as_json:
         click.echo(json.dumps(_content(result, seen, asked), ensure_ascii=False))
     else:
-        for line in _lines(result, took_s):
-            click.echo(line)
+        click.echo("\n".join(_summary(result, took_s)))
         console = Console()
         for table in _tables(seen, asked):
             console.print(table)
+        click.echo("\n".join(_verdict(result)))
     if result.found:
         sys.exit(1)
 
@@ -135,7 +136,12 @@ def ledger_heads(settings: Config) -> dict[AgentKey, Head]:
     """Where the ledger stands with each agent; empty if there is none yet."""
     if settings.ledger is None and not settings.ledger_path.is_file():
         return {}
-    store, s = app.open_store(settings), schema.stream.c
+    try:
+        store = app.open_store(settings)
+    except StoreError as error:
+        click.echo(f"the ledger is not compared with the journal: {error}", err=True)
+        return {}
+    s = schema.stream.c
     try:
         with store.read() as connection:
             rows = connection.execute(select(schema.stream).where(s.org == settings.org))
@@ -163,7 +169,7 @@ def _content(result: Verified, seen: Completeness, asked: _Asked) -> dict[str, A
     }  # fmt: skip
 
 
-def _lines(result: Verified, took_s: float) -> Iterator[str]:
+def _summary(result: Verified, took_s: float) -> Iterator[str]:
     yield (
         f"{result.segments} segments, {result.sealed} of them sealed; {result.batches:,} batches of "
         f"{len(result.heads)} agents, {result.readings:,} readings; "
@@ -171,18 +177,21 @@ def _lines(result: Verified, took_s: float) -> Iterator[str]:
     )
     for (site, agent), head in sorted(result.heads.items()):
         yield f"{site}/{agent}: batches 1 to {head.seq}"
-    yield f"manifest head, to be noted elsewhere: {result.manifest_head}"
-    if result.archived_unchecked:
-        count, first, last = (
-            len(result.archived_unchecked),
-            *(f(result.archived_unchecked) for f in (min, max)),
+    if result.manifest_head != GENESIS:
+        yield f"manifest head, to be noted elsewhere: {result.manifest_head}"
+    if unchecked := result.archived_unchecked:
+        yield (
+            f"archived, not checked here: {len(unchecked)} segments, {min(unchecked)} to {max(unchecked)}; "
+            "--archive DIR checks them"
         )
-        yield f"archived, not checked here: {count} segments, {first} to {last}; --archive DIR checks them"
+
+
+def _verdict(result: Verified) -> Iterator[str]:
     yield from (f"note: {note.text}" for note in result.notes)
     yield from _left_out("notes", result.noted, len(result.notes))
     yield from (f"WRONG: {finding.text}" for finding in result.findings)
     yield from _left_out("findings", result.found, len(result.findings))
-    yield f"{result.found} findings" if result.found else "all right"
+    yield f"findings: {result.found:,}" if result.found else "all right"
 
 
 def _left_out(what: str, count: int, shown: int) -> Iterator[str]:
@@ -200,6 +209,7 @@ def _tables(seen: Completeness, asked: _Asked) -> Iterator[Table]:
     worst = seen.worst(asked.site, asked.first, asked.last, asked.rows)
     if worst:
         table = Table("site", "agent", "device", "day", *columns, title="Devices and days that lack most")
+        table.columns[2].min_width = 36  # a device's id whole: it is to be copied
         for row in worst:
             table.add_row(*row[:4], *_cells(row.polls))
         yield table

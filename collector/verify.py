@@ -105,8 +105,10 @@ class Verifier:
     def __init__(
         self, folder: Path, keys: Keys, archive: Path | None = None, seen: Completeness | None = None,
         ledger: Mapping[AgentKey, Head] | None = None, expect: str | None = None,
+        wait_s: float = APPEND_WAIT_S,
     ) -> None:  # fmt: skip
         """`ledger`: heads that it has committed; `expect`: a manifest's head that somebody once noted."""
+        self._wait_s = wait_s
         self._folder, self._archive, self._org = folder, archive, keys.org
         self._collector, self._expect = keys.collector, expect
         self._keys = {(a.site, a.agent): a.public_key for a in keys.agents}
@@ -120,9 +122,12 @@ class Verifier:
         listing = manifest.read(self._folder)
         self._manifest(listing)
         self._foreign()
-        last = max((0, *listed, listing.last))
-        for number in range(1, last + 1):
-            self._segment(number, last, listing)
+        known, before = sorted({*listed, *listing.seals}), 0
+        for number in known:
+            if number > before + 1:
+                self._find(Finding(f"missing, with all up to {number - 1}, and in no manifest", before + 1))
+            self._segment(number, known[-1], listing)
+            before = number
         self._against_ledger()
         if not listed and not listing.seals:
             self._find(Finding(f"{self._folder}: no journal: neither segments nor a manifest"))
@@ -150,7 +155,7 @@ class Verifier:
             self._find(
                 Finding(
                     f"manifest: {listing.torn} bytes of an unfinished line at offset {listing.whole_bytes}; "
-                    "if that was a crash, the collector mends it when it next seals"
+                    "if that was a crash, the collector mends it at its next start"
                 )
             )
         if self._expect is not None and self._expect not in (manifest.GENESIS, *listing.lines):
@@ -170,7 +175,7 @@ class Verifier:
             return
         content = path.read_bytes()
         if number == last and seal is None:
-            content = _settled(path, content)
+            content = _settled(path, content, self._wait_s)
         self.result.segments += 1
         self.result.bytes += len(content)
         if content[: segments.HEADER_BYTES] != segments.header(number):
@@ -324,14 +329,14 @@ class Verifier:
                 self._find(Finding(what, None, None, key, known.seq))
 
 
-def _settled(path: Path, content: bytes) -> bytes:
+def _settled(path: Path, content: bytes, wait_s: float) -> bytes:
     # The open segment, read again where it ends within a record: a running collector may be writing it.
     end = segments.HEADER_BYTES
     for record in segments.records(content):
         end = record.end
     if end >= len(content) >= segments.HEADER_BYTES:
         return content
-    time.sleep(APPEND_WAIT_S)
+    time.sleep(wait_s)
     return path.read_bytes()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from agent.wire import Meter
@@ -12,12 +13,14 @@ from collector.ledger.meter_entries import MeterEntry, standing
 from collector.ledger.pairs import Pairs
 from collector.ledger.plausible import Plausible
 from collector.ledger.quantities import Ints
-from collector.ledger.registers import History, Registered, Running
+from collector.ledger.registers import MOST_WH, Deduced, History, Registered, Running
 from collector.ledger.sequence import ClockStep, Reads
 from collector.ledger.stills import Still
 
 # So many rises share their greatest common divisor by chance no more.
 _RISES_FOR_STEP = 20
+# A counter that begins anew every day falls so often in fifty years.
+_MOST_FALLS = 20_000
 
 
 def derive(
@@ -25,13 +28,23 @@ def derive(
     told: Sequence[Meter] = (),
     entries: Sequence[MeterEntry] = (),
     clock_steps: Sequence[ClockStep] = (),
+    load: Running | None = None,
 ) -> History:
-    """All that a meter's readings, what was told of it and what people said amount to."""
-    valid = standing(entries)
+    """All that a meter's readings, what was told of it and what people said amount to.
+
+    `load`: what the devices behind it were seen to use, to tell a frozen register from one at rest.
+    """
+    valid, told = standing(entries), [_possible(meter) for meter in told]
     at_us = sequence.redated(found, clock_steps)
     reads, findings = sequence.in_order(found, at_us, valid)
+    fell = int(np.count_nonzero(np.diff(reads.import_wh) < 0))
+    if fell > _MOST_FALLS:
+        whole = (int(reads.at_us[0]), int(reads.at_us[-1]))
+        made = "nothing: what falls so often is no cumulative register"
+        unusable = Deduced("unusable", *whole, {"falls": str(fell), "made_of_it": made})
+        return _nothing(reads.pick(slice(0)), found, (unusable,))
     if reads.at_us.size < 2:
-        return _nothing(reads, found)
+        return _nothing(reads, found, tuple(findings))
     held = rules.at(int(reads.at_us[-1])).registers
     plausible = Plausible(reads, held)
     changes = falls.breaks(told, valid)
@@ -46,7 +59,7 @@ def derive(
     settled = frozenset({*changed, *np.flatnonzero(np.diff(reads.import_wh) < 0).tolist()})
     pairs.untangle(plausible.most_mw(np.arange(reads.at_us.size - 1)))
     step_wh = _step_wh(reads, told)
-    Still.of(pairs, plausible, held, step_wh, settled).deduce()
+    Still.of(pairs, plausible, held, step_wh, settled, load).deduce()
     findings = sorted([*findings, *pairs.findings], key=lambda f: (f.from_us, f.kind))
     covered, gaps = _time(pairs, found, at_us)
     return History(
@@ -61,10 +74,19 @@ def derive(
     )
 
 
-def _nothing(reads: Reads, found: Registered) -> History:
+def _possible(meter: Meter) -> Meter:
+    """What was told of a meter, without a step or a modulus that no register has."""
+    step_wh, modulus_wh = (
+        wh if wh is not None and 0 < wh <= MOST_WH else None for wh in (meter.step_wh, meter.modulus_wh)
+    )
+    return msgspec.structs.replace(meter, step_wh=step_wh, modulus_wh=modulus_wh)
+
+
+def _nothing(reads: Reads, found: Registered, findings: tuple[Deduced, ...]) -> History:
     none = np.zeros(0, np.int64)
     running = Running(reads.at_us, none, none, none)
-    return History(running, running, running, {}, step_wh=1, synthetic=bool(found.synthetic.any()))
+    synthetic = bool(found.synthetic.any())
+    return History(running, running, running, {}, step_wh=1, findings=findings, synthetic=synthetic)
 
 
 def _step_wh(reads: Reads, told: Sequence[Meter]) -> int:

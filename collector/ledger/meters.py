@@ -13,10 +13,13 @@ from agent.wire import Meter
 from collector.ledger import meterdays
 from collector.ledger.deductions import derive
 from collector.ledger.meter_entries import MeterEntry, standing
-from collector.ledger.quantities import HALF_HOUR_US, Ints
-from collector.ledger.registers import NO_POWER, UNREAD, History, MeterProfile
+from collector.ledger.quantities import DAY_US, HALF_HOUR_US, Ints
+from collector.ledger.registers import NO_POWER, UNREAD, History, MeterProfile, Running
 from collector.ledger.sequence import ClockStep
 from collector.store import schema
+
+# A meter that has not been read for longer is dead; its history has when.
+_LAST_READ_DAYS = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +52,26 @@ def meter_profile(
     return history(connection, org, site, meter).profile(edges_us)
 
 
-def history(connection: Connection, org: str, site: str, meter: str) -> History:
-    """What all its readings amount to."""
+def history(
+    connection: Connection,
+    org: str,
+    site: str,
+    meter: str,
+    since_us: int | None = None,
+    load: Running | None = None,
+) -> History:
+    """What all its readings amount to; with `since_us` a quick look at those of that day and later.
+
+    Only the whole history is the ledger's word: what befell a meter shows in how it was before. `load`: what
+    the devices behind it were seen to use, for a meter that tells no power.
+    """
+    since_day = None if since_us is None else since_us // DAY_US
     return derive(
-        meterdays.read(connection, org, site, meter),
+        meterdays.read(connection, org, site, meter, since_day),
         told(connection, org, site, meter),
         entries(connection, org, site, meter),
         clock_steps(connection, org, site),
+        load,
     )
 
 
@@ -129,6 +145,8 @@ def _now(
     if day is None:
         return MeterNow(meter, described, None, None, None, None, None, None)
     found = meterdays.read(connection, org, site, meter, day)
+    if not (found.import_wh != UNREAD).any():  # it fails, perhaps since long: what it last read is older
+        found = meterdays.read(connection, org, site, meter, day - _LAST_READ_DAYS)
     read, failed = found.import_wh != UNREAD, found.problem > 0
     last = int(np.where(read, found.at_us, -1).argmax()) if read.any() else None
     wrong = int(np.where(failed, found.at_us, -1).argmax()) if failed.any() else None

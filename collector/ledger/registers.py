@@ -22,8 +22,8 @@ from collector.ledger.quantities import DAY_US, Ints
 # Of a register or an export that was not read, and of a power that was not (which may be negative).
 UNREAD = -1
 NO_POWER = -(2**62)
-# 1,000 TWh and 1 TW: more than any meter counts; what is above is no register, and sums stay below 2^63.
-_MOST_WH, _MOST_MW = 10**15, 10**15
+# 100 TWh and 10 GW: more than any meter counts; what is above is no register, and sums stay below 2^63.
+MOST_WH, MOST_MW = 10**14, 10**13
 _MW_US_PER_WH = 3_600_000_000_000
 
 COLUMNS = (
@@ -45,10 +45,9 @@ class RegisterRow(NamedTuple):
         """The columns up to the problem's; what cannot be a register or a power was not read."""
         read = self.reading
         registers = [
-            wh if wh is not None and 0 <= wh <= _MOST_WH else UNREAD
-            for wh in (read.import_wh, read.export_wh)
+            wh if wh is not None and 0 <= wh <= MOST_WH else UNREAD for wh in (read.import_wh, read.export_wh)
         ]
-        power_mw = NO_POWER if read.power_mw is None or abs(read.power_mw) > _MOST_MW else read.power_mw
+        power_mw = NO_POWER if read.power_mw is None or abs(read.power_mw) > MOST_MW else read.power_mw
         interval_s = max(0, min(self.interval_s, DAY_US // 1_000_000))
         return [self.at_us, self.seq, interval_s, *registers, power_mw, int(self.synthetic)]
 

@@ -34,6 +34,17 @@ class RegisterRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """When the overhead factor of a meter's day is an alarm; see `rules.toml`."""
+
+    percent: int
+    days: int
+    least_days: int
+    least_half_hours: int
+    coverage_percent: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """All parameters at one instant; uncertainties are per mille (below, above) by origin."""
 
@@ -44,6 +55,7 @@ class Rules:
     rated_unknown_mw: int
     step_percent: int
     network_devices: int
+    drift: Drift
     uncertainty: Mapping[str, tuple[int, int]]
     registers: RegisterRules
 
@@ -91,6 +103,7 @@ def _on(tables: dict[str, list[dict[str, Any]]], day: date) -> Rules:
         rated_unknown_mw=rated["unknown_w"] * 1000,
         step_percent=row("step")["percent"],
         network_devices=row("network")["least_devices"],
+        drift=Drift(**{name: row("drift")[name] for name in Drift.__slots__}),
         uncertainty={origin: (r["below"], r["above"]) for origin, r in uncertainty.items()},
         registers=RegisterRules(**registers),
     )

@@ -44,7 +44,7 @@ class Reads:
     typed: Mask
     doubtful: Mask
 
-    def pick(self, chosen: Ints | Mask) -> Reads:
+    def pick(self, chosen: Ints | Mask | slice) -> Reads:
         """Some of them."""
         return Reads(
             self.at_us[chosen], self.import_wh[chosen], self.export_wh[chosen], self.power_mw[chosen],

@@ -10,7 +10,7 @@ import numpy as np
 from collector.ledger.pairs import Pairs
 from collector.ledger.plausible import Plausible, rate_mw, told_mwh
 from collector.ledger.quantities import Ints, Mask
-from collector.ledger.registers import NO_POWER
+from collector.ledger.registers import NO_POWER, Running
 from collector.ledger.rules import RegisterRules
 
 # The power that a meter tells is a moment's; a register that came back has what it missed to within a tenth.
@@ -35,20 +35,38 @@ class Still:
     step_wh: int
     settled: frozenset[int]  # pairs that falls and breaks have explained
     told_mwh: Ints  # running sum, by reading
+    load: Running | None  # what the devices behind the meter were seen to use
 
     @classmethod
     def of(
-        cls, pairs: Pairs, plausible: Plausible, rules: RegisterRules, step_wh: int, settled: frozenset[int]
+        cls,
+        pairs: Pairs,
+        plausible: Plausible,
+        rules: RegisterRules,
+        step_wh: int,
+        settled: frozenset[int],
+        load: Running | None = None,
     ) -> Still:
         """With the energy by the meter's own power summed up."""
         reads = pairs.reads
         told = told_mwh(reads.power_mw, reads.at_us, reads.max_gap_us)
         sums = np.concatenate([[0], np.cumsum(told)])
-        return cls(pairs, plausible, rules, step_wh, settled, sums)
+        return cls(pairs, plausible, rules, step_wh, settled, sums, load)
 
     def told_wh(self, first: int, last: int) -> int:
         """The energy from one reading to another by the power that the meter told."""
         return int(self.told_mwh[last] - self.told_mwh[first]) // 1000
+
+    def _elsewhere(self, first: int, last: int) -> tuple[int, int, str]:
+        """(Wh, at most, who says so) of what was used between two readings by all but the register."""
+        told_wh = self.told_wh(first, last)
+        if told_wh or self.load is None:
+            return told_wh, told_wh * 100 // _TOLD_PERCENT, "its power says"
+        ends_us = self.pairs.reads.at_us[[first, last]]
+        # Devices are not all that there is behind a meter: the most is the meter's own.
+        most_wh = self.plausible.most_wh(first, int(ends_us[1] - ends_us[0]))
+        used_wh = int(self.load.between(ends_us)[0])
+        return used_wh, max(most_wh, used_wh), "the devices behind it used"
 
     def deduce(self) -> None:
         """Explain every rise that cannot have been used in its own time, and every long stillness."""
@@ -160,21 +178,18 @@ class Still:
     def _possible_mw(self, n: int) -> int:
         return max(int(self.plausible.most_mw(n)), self._told_mw(n) * self.rules.plausible_percent // 100)
 
-    def _told_covers(self, rise: Rise, used: int) -> bool:
-        return used * 100 >= self.told_wh(rise.still, rise.before + 1) * _TOLD_PERCENT
-
     def _caught_up(self, rise: Rise, used: int) -> None:
         """The register stood while energy was used, and has it now: exact, but for when it was."""
         pairs, end = self.pairs, rise.before + 1
-        told_wh = self.told_wh(rise.still, end)
-        lost_wh = max(0, told_wh * 100 // _TOLD_PERCENT - used) if not self._told_covers(rise, used) else 0
+        seen_wh, most_wh, _ = self._elsewhere(rise.still, end)
+        lost_wh = max(0, most_wh - used) if used * 100 < seen_wh * _TOLD_PERCENT else 0
         pairs.put(rise.still, end, used, used, used + lost_wh)
         if self._stood_us(rise) < self.rules.frozen_s * _S:
             return
         pairs.gap(rise.still, end, "frozen")
         made = f"{used} Wh over the whole time: what it stood for came with the reading after"
         if lost_wh:
-            made = f"{used} Wh, and up to {lost_wh} Wh that its power says and the register has not"
+            made = f"{used} Wh, and up to {lost_wh} Wh that the register has not"
         pairs.tell("frozen", rise.still, end, for_s=self._stood_us(rise) // _S, made_of_it=made)
 
     def _stood_us(self, rise: Rise) -> int:
@@ -186,18 +201,18 @@ class Still:
         pairs, seconds = self.pairs, self._stood_us(rise) // _S
         if rise.still == rise.before or (open_end and self._turned_round(rise)):
             return
-        told_wh = self.told_wh(rise.still, rise.before)
-        if seconds >= self.rules.frozen_s and told_wh > 2 * self.step_wh and told_wh > self._rest_wh(rise):
+        seen_wh, most_wh, who = self._elsewhere(rise.still, rise.before)
+        if seconds >= self.rules.frozen_s and seen_wh > max(2 * self.step_wh, self._rest_wh(rise)):
             if pairs.denied("frozen", rise.still):
                 pairs.tell("frozen", rise.still, rise.before, for_s=seconds, made_of_it="at rest")
                 return
-            pairs.put(rise.still, rise.before, 0, 0, told_wh * 100 // _TOLD_PERCENT)
+            pairs.put(rise.still, rise.before, 0, 0, most_wh)
             pairs.gap(rise.still, rise.before, "frozen")
             pairs.tell(
                 "frozen", rise.still, rise.before, for_s=seconds,
-                made_of_it=f"a gap: its power says {told_wh} Wh, the register none of it",
+                made_of_it=f"a gap of at most {most_wh} Wh: {who} {seen_wh} Wh, the register has none of it",
             )  # fmt: skip
-        elif seconds >= self.rules.still_s and not told_wh:
+        elif seconds >= self.rules.still_s and not seen_wh:
             made = "at rest, as the register says; nothing else tells of its power"
             pairs.tell("still", rise.still, rise.before, for_s=seconds, made_of_it=made)
 

@@ -14,8 +14,11 @@ from click.testing import CliRunner, Result
 from agent.wire import Meter, Registers
 from collector import app, config
 from collector.cli import collector
+from collector.export import metrics, prometheus
+from collector.facts import period_facts
 from collector.journal import Journal
 from collector.ledger import meters, tables
+from collector.meter_watch import MeterWatch
 from collector.sources.register_readings import TypedReading, parse
 from collector.sources.statements import StatementError
 from tests.collector.databases import configured
@@ -198,3 +201,27 @@ def test_a_wrong_file_says_what_would_be_right(content: bytes, text: str) -> Non
     with pytest.raises(StatementError) as caught:
         parse(content, "Europe/Berlin", T0 + 60 * 24 * HOUR_US)
     assert text in str(caught.value)
+
+
+def test_filings_and_metrics_tell_what_nobody_has_answered(farm: Path) -> None:
+    settings = config.load(farm / "collector.toml")
+    now_us = T0 + 25 * HOUR_US
+
+    def told() -> tuple[list[str], dict[tuple[str, ...], float]]:
+        store = app.open_store(settings)
+        notes = period_facts(store, settings, SITE, "2026-10", T0 + 40 * 24 * HOUR_US).notes
+        samples = prometheus.meter_samples(MeterWatch(store, ORG), now_us)
+        found = {(metric.name, *labels): value for metric, labels, value in samples}
+        store.close()
+        return [note for note in notes if note.startswith("meter ")], found
+
+    event = "rollover@2026-10-01T02:00:00Z"
+    notes, found = told()
+    assert notes == [f"meter main: {event}: 1000 Wh; nobody has confirmed it"]
+    assert found[metrics.METER_EVENTS.name, SITE, "rollover"] == 1
+    assert found[metrics.METER_AGE.name, SITE, "main"] == 3600
+    assert found[metrics.METER_REGISTER.name, SITE, "main"] == 1_440_000 - 120_500
+    say(farm, "confirm", SITE, "main", event, *WHO)
+    notes, found = told()
+    assert notes == [f"meter main: {event}: 1000 Wh; confirmed by operator"]
+    assert not any(name == metrics.METER_EVENTS.name for name, *_ in found)

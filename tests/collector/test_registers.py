@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from agent.wire import Meter
+from agent.wire import Meter, RegisterReading
 from collector.ledger.deductions import derive
 from collector.ledger.meter_entries import MeterEntry, event_id
 from collector.ledger.quantities import HALF_HOUR_US, Ints
-from collector.ledger.registers import History
+from collector.ledger.registers import History, RegisterRow, Running
 from tests.collector.meter_model import HOUR_US, MW_US_PER_WH, Load, Register, polls, registered, rows
 from tests.collector.support import SITE, T0, S
 
@@ -174,6 +176,20 @@ def test_a_register_that_stood_while_power_flowed_is_a_gap_with_bounds() -> None
     assert int(history.profile(edges(24)).gap_by_cause_us["frozen"].sum()) == 5 * HOUR_US
 
 
+def test_what_the_devices_used_tells_a_frozen_register_from_one_at_rest() -> None:
+    load = day_and_night(2)
+    lost = (T0 + 9 * HOUR_US, T0 + 14 * HOUR_US)
+    readings = registered(rows(Register(load, lost_us=lost).read, polls(24)))
+    assert kinds(derive(readings, [described(step_wh=1)])) == []  # a rest of five hours, for all it knows
+    cells = edges(24)
+    used = [load.used(a, b) * 8 // 10 // MW_US_PER_WH for a, b in pairwise(cells.tolist())]  # the rest cools
+    seen = np.array(used, np.int64)
+    history = derive(readings, [described(step_wh=1)], load=Running(cells, seen, seen, seen))
+    assert kinds(history) == ["frozen"]
+    assert "devices behind it" in history.findings[0].detail["made_of_it"]
+    holds(history, load, cells)
+
+
 def test_a_load_at_rest_is_at_rest() -> None:
     load = Load([(T0, 60 * KW), (T0 + 2 * HOUR_US, 0), (T0 + 9 * HOUR_US, 60 * KW)])
     for tells_power in (True, False):
@@ -261,3 +277,15 @@ def test_a_typed_reading_that_the_wire_contradicts_is_set_aside() -> None:
     assert kinds(history) == ["typed_disagrees"]
     assert total_wh(history, T0, T0 + 4 * HOUR_US) == 240_000
     holds(history, load, edges(4))
+
+
+def test_what_falls_all_the_time_is_no_register() -> None:
+    readings = [
+        RegisterRow(T0 + n * S, n + 1, "box-1", 1, False, RegisterReading("main", 0, 10 * (n % 2)))
+        for n in range(50_000)
+    ]
+    history = derive(registered(readings))
+    assert kinds(history) == ["unusable"]
+    assert total_wh(history, T0, T0 + 50_000 * S) == 0
+    profile = history.profile(np.array([T0, T0 + 50_000 * S]))
+    assert int(profile.gap_us[0]) == 50_000 * S
