@@ -207,10 +207,8 @@ class Spool:
         """
         try:
             with self._writing():
-                if seq > 0:
-                    row = self._db.execute("SELECT hash FROM batch WHERE seq = ?", (seq,)).fetchone()
-                    if row is None or row[0] != envelope_hash:
-                        return False
+                if seq > 0 and self._hash(seq) != envelope_hash:
+                    return False
                 moved, self._acked_seq = seq != self._acked_seq, seq
                 if moved:
                     now_s = int(time.time())
@@ -220,6 +218,23 @@ class Spool:
         except SpoolFull:
             pass  # the mark in memory holds
         return True
+
+    def first_behind_gap(self, seq: int) -> int | None:
+        """The oldest batch here if it is not the next one after `seq`: what is between is gone."""
+        with self._lock:
+            (first,) = self._db.execute("SELECT min(seq) FROM batch").fetchone()
+        return first if first is not None and first > seq + 1 else None
+
+    def unconfirm(self) -> None:
+        """The collector stands before the oldest batch here: none of them is confirmed, none may go."""
+        try:
+            with self._writing():
+                (first,) = self._db.execute("SELECT min(seq) FROM batch").fetchone()
+                if first is not None and self._acked_seq >= first:
+                    self._acked_seq = first - 1
+                    self._db.execute("UPDATE chain SET acked_seq = ?", (self._acked_seq,))
+        except SpoolFull:
+            pass  # the mark in memory holds
 
     def prune(self, keep_s: float) -> int:
         """Delete confirmed batches stored longer than `keep_s` ago, never the last one; how many went."""
@@ -290,6 +305,14 @@ class Spool:
         with self._lock:
             return depth.measure(self._db, self.path, room_bytes(self.max_bytes), self._acked_seq)
 
+    def _hash(self, seq: int) -> bytes | None:
+        """The hash of a batch that is here, or of the one before the oldest."""
+        row = self._db.execute("SELECT hash FROM batch WHERE seq = ?", (seq,)).fetchone()
+        if row is not None:
+            return bytes(row[0])
+        row = self._db.execute("SELECT packet FROM batch WHERE seq = ?", (seq + 1,)).fetchone()
+        return None if row is None else wire.open_packet(row[0]).envelope.prev
+
     def _delete(self, last_seq: int) -> int:
         try:
             with self._writing():
@@ -336,8 +359,8 @@ def _open(path: Path) -> sqlite3.Connection:
         (found,) = db.execute("PRAGMA user_version").fetchone()
         if found > _VERSION:
             raise SpoolNewer(
-                f"{path}: its layout is {found}, this program writes {_VERSION}: start the newer program again;"
-                " nothing in it was changed"
+                f"{path}: its layout is {found}, this program writes {_VERSION}: start the newer program"
+                " again; nothing in it was changed"
             )
         columns = [row[1] for row in db.execute("PRAGMA table_info(batch)")]
         if columns and "end_bytes" not in columns:
