@@ -55,9 +55,8 @@ def restore_command(path: Path, folder: Path, into: Path | None, despite_finding
         result = restore.check(found, settings, signatures=not despite_findings)
         heads = restore.restore(found, settings, into)
     if result is not None:
-        click.echo(
-            f"checked: {result.batches} batches in {result.segments} segments, all hashes, signatures, chains"
-        )
+        checked = f"{result.batches} batches in {result.segments} segments"
+        click.echo(f"checked: {checked}, all hashes, signatures, chains and seals")
     click.echo(f"{found} is in {into or settings.state_dir}")
     for (site, agent), seq in heads.items():
         click.echo(f"{site}/{agent}: stands at batch {seq}; it is asked to send again what came after")

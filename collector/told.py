@@ -24,7 +24,7 @@ from collector.manifest import ManifestError
 from collector.private import PrivateFileError
 from collector.roll import RollError
 from collector.sources.statements import StatementError
-from collector.store import StoreError
+from collector.store import StoreAway, StoreError
 from reporting.errors import ReportingError
 
 config_option = click.option(
@@ -43,6 +43,9 @@ def told() -> Iterator[None]:
     """Errors end the command with their text."""
     try:
         yield
+    except StoreAway as error:  # not 2: a service has to try again, the database may start after it
+        click.echo(str(error), err=True)
+        sys.exit(1)
     except _CAN_BE_MENDED as error:
         click.echo(str(error), err=True)
         sys.exit(2)

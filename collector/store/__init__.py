@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, inspect, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from collector.store import engines
 from collector.store.schema import SCHEMA_VERSION, metadata, schema_version
@@ -20,6 +20,10 @@ _TRANSFER_ROWS = 500
 
 class StoreError(Exception):
     """The ledger's store cannot be opened or used; the text says what would be right."""
+
+
+class StoreAway(StoreError):
+    """The database does not answer, or lets nobody in; it may later, without anything changed here."""
 
 
 class Store:
@@ -47,7 +51,7 @@ class Store:
                 found = SCHEMA_VERSION
         except DBAPIError as error:
             store.close()
-            raise StoreError(f"{url}: the ledger cannot be opened: {str(error.orig).strip()}") from error
+            raise failure(url, "cannot be opened", error) from error
         if found != SCHEMA_VERSION:
             store.close()
             advice = (
@@ -97,6 +101,12 @@ class Store:
     def close(self) -> None:
         """Release the connections."""
         self.engine.dispose()
+
+
+def failure(url: URL, what: str, error: DBAPIError) -> StoreError:
+    """A database's error in words; the URL's password is not among them."""
+    away = isinstance(error, OperationalError) and url.get_backend_name() != "sqlite"
+    return (StoreAway if away else StoreError)(f"{url}: the ledger {what}: {str(error.orig).strip()}")
 
 
 def sqlite_url(path: Path) -> str:

@@ -11,7 +11,7 @@ from alembic.operations import Operations
 from sqlalchemy import URL, func, make_url, select, update
 from sqlalchemy.exc import DBAPIError
 
-from collector.store import Store, StoreError, engines, schema
+from collector.store import Store, StoreError, engines, failure, schema
 from collector.store.migrations import STEPS
 
 
@@ -45,7 +45,7 @@ def upgrade(url: str | URL, say: Callable[[str], None]) -> bool:
             )
         return True
     except DBAPIError as error:
-        raise StoreError(f"{url}: the ledger cannot be brought up to date: {error.orig}") from error
+        raise failure(url, "cannot be brought up to date", error) from error
     finally:
         store.close()
 

@@ -14,6 +14,8 @@ from agent.wire import Meter, RegisterReading, Registers
 from tests.collector.energy_farm import Farm
 from tests.collector.support import T0, S
 
+pytestmark = pytest.mark.usefixtures("both_stores")
+
 H = 3600
 DAY = 24 * H
 TREE = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
@@ -10,11 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from collector import config
-from collector.config import ConfigError
 from collector.store import Store, StoreError, draft, engines, schema, upsert
-from tests.collector.databases import PASSWORD, USER, ledger_url, postgresql
-from tests.collector.test_facts import CONFIG
+from tests.collector.databases import ledger_url
 
 pytestmark = pytest.mark.usefixtures("both_stores")
 
@@ -135,51 +131,3 @@ def test_one_collector_folds_into_a_ledger(store: Store, monkeypatch: pytest.Mon
         assert offset_of(other) == 1  # reading is everybody's
     with other.claimed():
         pass
-
-
-def password_config(folder: Path, ledger: str) -> Path:
-    (folder / "devices.csv").write_text("serial\n")
-    path = folder / "collector.toml"
-    keys = f'ledger = "{ledger}"\nledger_password_file = "pg.password"\n'
-    path.write_text(CONFIG.replace("[collector]\n", f"[collector]\n{keys}"))
-    return path
-
-
-def test_a_password_comes_from_a_file_and_is_in_no_text(tmp_path: Path) -> None:
-    server = postgresql()
-    database = server.fresh().database
-    path = password_config(tmp_path, f"postgresql+psycopg://{USER}@127.0.0.1:{server.port}/{database}")
-    secret = tmp_path / "pg.password"
-    secret.touch(0o600)
-    secret.write_text("wrong" + PASSWORD)
-    with pytest.raises(StoreError, match="password authentication failed") as caught:
-        Store.open(config.load(path).ledger_url)
-    assert PASSWORD not in str(caught.value)
-    secret.write_text(PASSWORD + "\n")
-    settings = config.load(path)
-    store = Store.open(settings.ledger_url)
-    assert offset_of(store) is None
-    command = Path(f"/proc/{os.getpid()}/cmdline").read_text()
-    for text in (
-        command,
-        repr(settings),
-        str(settings.ledger_url),
-        repr(store.engine),
-        str(store.engine.url),
-    ):
-        assert PASSWORD not in text
-
-
-@pytest.mark.parametrize(
-    ("url", "problem"),
-    [
-        ("postgresql+psycopg://me:geheim@db/x", "a password in it"),
-        ("postgresql+psycopg://me@db/x?password=geheim", "a password in it"),
-        ("mysql://me:geheim@db/x", "write postgresql"),
-        ("geheim", "no URL"),
-    ],
-)
-def test_another_url_is_refused_and_not_shown(tmp_path: Path, url: str, problem: str) -> None:
-    with pytest.raises(ConfigError, match=problem) as caught:
-        config.load(password_config(tmp_path, url))
-    assert "geheim" not in str(caught.value)
