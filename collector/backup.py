@@ -18,6 +18,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -127,19 +128,15 @@ def _write(settings: Config, writing: _Writing, now_us: int) -> Backup:
             segment = journal.path(settings.journal_dir, number)
             writing.segment(segment, end.offset if number == end.segment else None)
     _check_whole(writing, end)
-    writing.copy(settings.path, f"config/{settings.path.name}")
-    for path in settings.declared_files:
-        writing.copy(path, f"config/{path.name}")
+    beside = settings.path.resolve().parent
+    for number, path in enumerate(dict.fromkeys((settings.path, *settings.declared_files))):
+        found = path.resolve()
+        near = found.is_relative_to(beside)
+        writing.copy(path, f"config/{found.relative_to(beside) if near else f'{number}-{path.name}'}")
     content = Backup(
-        _FORMAT,
-        settings.org,
-        now_us,
-        software(),
-        schema.SCHEMA_VERSION,
-        checkpoint,
-        end,
+        _FORMAT, settings.org, now_us, software(), schema.SCHEMA_VERSION, checkpoint, end,
         tuple(writing.files),
-    )
+    )  # fmt: skip
     writing.finish(content)
     return content
 
@@ -189,8 +186,11 @@ class _Writing:
         """Copy the ledger; where it stands."""
         target = self._place(LEDGER)
         if settings.ledger is None:
-            if settings.ledger_path.exists():
-                engines.copy_file(settings.ledger_path, target)
+            try:
+                if settings.ledger_path.exists():
+                    engines.copy_file(settings.ledger_path, target)
+            except sqlite3.Error as error:
+                raise BackupError(f"{target}: the ledger cannot be copied: {error}") from error
         else:
             transfer(Store.open(settings.ledger_url), Store.open(sqlite_url(target)))
         checkpoint = START

@@ -56,6 +56,7 @@ def restore_command(path: Path, folder: Path, into: Path | None, despite_finding
         heads = restore.restore(found, settings, into)
     if result is not None:
         checked = f"{result.batches} batches in {result.segments} segments"
+        heads = {name: head.seq for name, head in result.heads.items()}  # the ledger will catch up
         click.echo(f"checked: {checked}, all hashes, signatures, chains and seals")
     click.echo(f"{found} is in {into or settings.state_dir}")
     for (site, agent), seq in heads.items():

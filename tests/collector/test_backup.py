@@ -185,6 +185,30 @@ def test_a_backup_cut_short_is_begun_anew_and_the_last_one_stays(
     collector.stop()
 
 
+def test_files_that_the_configuration_names_are_in_it(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "c", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "devices.csv").write_text("serial\nb\n")
+    collector = Collector(folder)
+    text = (
+        CONFIG
+        + f"""
+[site.south]
+name = "South"
+country = "ir"
+zone = "Asia/Tehran"
+devices = "{elsewhere / "devices.csv"}"
+"""
+    )
+    collector.settings.path.write_text(text)
+    made, _, _ = backup.make(config.load(collector.settings.path), tmp_path / "backups", T0)
+    kept = {str(path.relative_to(made / "config")) for path in (made / "config").rglob("*")}
+    assert kept == {"collector.toml", "devices.csv", "2-devices.csv"}
+    assert (made / "config" / "2-devices.csv").read_text() == "serial\nb\n"
+    restore.check(made, collector.settings)
+    collector.stop()
+
+
 def test_nothing_in_a_backup_is_anybody_elses_business(tmp_path: Path) -> None:
     collector, folder = Collector(tmp_path / "c"), tmp_path / "backups"
     state = collector.settings.state_dir
