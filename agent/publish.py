@@ -71,6 +71,7 @@ class Publisher:
         self._sent: dict[int, int] = {}  # seq -> bytes of what is under way
         self._progress_s = 0.0
         self._behind_gap: int | None = None  # the oldest batch here, if the collector lacks some before it
+        self._gap_told = (0, 0)  # where the collector stood, and the oldest batch; the same is told once
         self._back_wanted = False
         self._went_back_s = 0.0
         self._register: list[wire.Inventory] | None = None
@@ -257,7 +258,7 @@ class Publisher:
         if behind_gap is not None:
             self._stuck(ack.seq, behind_gap)
             return
-        self._behind_gap = None
+        self._behind_gap, self._gap_told = None, (0, 0)
         if not self._spool.acknowledge(ack.seq, ack.hash):
             log.error("the collector confirms batch %d with a hash that is not ours: ignored", ack.seq)
             return
@@ -271,7 +272,8 @@ class Publisher:
 
     def _stuck(self, seq: int, first: int) -> None:
         """The collector lacks what was deleted here long ago: keep what is left, and show it the first."""
-        if self._behind_gap != first:
+        if self._gap_told != (seq, first):
+            self._gap_told = (seq, first)
             self._behind_gap, self._progress_s = first, time.monotonic() - RESEND_S
             log.error(
                 "the collector stands at batch %d, and batches %d to %d are no longer in the spool: it cannot"
