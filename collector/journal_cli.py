@@ -138,7 +138,7 @@ def _check_zone(zone: str) -> None:
 
 def ledger_heads(settings: Config) -> dict[AgentKey, Head]:
     """Where the ledger stands with each agent; empty if there is none yet."""
-    if not settings.ledger_path.is_file():
+    if settings.ledger is None and not settings.ledger_path.is_file():
         return {}
     try:
         store = app.open_store(settings)
@@ -263,7 +263,7 @@ def archive_command(path: Path, text: str | None, remove: bool, older_than: int 
 
 
 def _checkpoint(settings: Config) -> int:
-    if not settings.ledger_path.is_file():
+    if settings.ledger is None and not settings.ledger_path.is_file():
         return 0
     store, c = app.open_store(settings), schema.checkpoint.c
     try:

@@ -6,6 +6,8 @@ SAMPLE = """\
 [collector]
 org = "my-org"                  # a-z, 0-9 and '-'; the same in every agent's configuration
 state_dir = "collector-state"   # journal (the truth), ledger, statements, keys: back this up
+# ledger = "postgresql+psycopg://hashledger@127.0.0.1/hashledger"   # else a SQLite file in the state folder
+# ledger_password_file = "postgresql.password"                      # mode 0600; or ~/.pgpass
 metrics = "127.0.0.1:9465"      # Prometheus
 # metrics_per_device = true     # one power series a device: not for thousands of devices
 # archive = "/mnt/archive"      # or s3://BUCKET/PREFIX: where `archive` copies sealed journal segments

@@ -15,6 +15,8 @@ from reporting.period import Period
 from tests.collector.energy_farm import Farm
 from tests.collector.support import SITE, T0, S
 
+pytestmark = pytest.mark.usefixtures("both_stores")
+
 H = 3600
 OCTOBER = ("--from", "2026-10-01", "--until", "2026-10-02")
 

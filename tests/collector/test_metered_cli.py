@@ -15,6 +15,8 @@ from collector.facts import period_facts
 from tests.collector.energy_farm import Farm
 from tests.collector.support import T0, S
 
+pytestmark = pytest.mark.usefixtures("both_stores")
+
 H = 3600
 DAY = 24 * H
 TREE = """

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,9 +16,12 @@ from collector.journal import Journal
 from collector.ledger import meterdays, meters, tables
 from collector.ledger.quantities import DAY_US, HALF_HOUR_US
 from collector.ledger.registers import NO_POWER, UNREAD
-from collector.store import Store, sqlite_url
+from collector.store import Store
+from tests.collector.databases import ledger_url
 from tests.collector.support import ORG, SITE, T0, Agent, S, ledger_of
 from tests.collector.test_clock_steps import step
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 MINUTE_US = 60 * S
 
@@ -90,7 +94,7 @@ def rows(folder: Path, packets: list[bytes], group: int) -> object:
     journal = Journal(folder / "journal")
     for n in range(0, len(packets), group):
         journal.append([(T0, packet) for packet in packets[n : n + group]])
-        store = Store.open(sqlite_url(folder / "ledger.sqlite3"))
+        store = Store.open(ledger_url(folder / "ledger.sqlite3"))
         tables.catch_up(store, ORG, folder / "journal")
         found = tables.contents(store)["meter_day"]
         store.close()

@@ -28,6 +28,8 @@ from reporting.period import Period
 from tests.collector.energy_farm import Farm
 from tests.collector.support import SITE, T0, S
 
+pytestmark = pytest.mark.usefixtures("both_stores")
+
 PSU = ORIGIN_NAMES.index("psu_measured")
 MONTH = 1488  # half-hours of October in UTC
 LIMIT = 6_000_000

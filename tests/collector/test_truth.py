@@ -24,6 +24,8 @@ from collector.ledger.quantities import HALF_HOUR_US
 from collector.store import Store
 from tests.collector.support import ORG, SITE, T0, Agent, S, failed, ledger_of, one
 
+pytestmark = pytest.mark.usefixtures("both_stores")
+
 INTERVAL_S = 60
 HOURS = 6
 END_S = HOURS * 3600
