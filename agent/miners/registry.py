@@ -88,7 +88,7 @@ LAST = (
 BY_NAME: Mapping[str, Family] = {family.name: family for family in (*FAMILIES, *LAST)}
 
 # In turn until a family knows the replies: nearly every device is told by the first.
-COMMANDS = ("version", "get_version", "stats", "devdetails", "summary")
+COMMANDS = ("version", "get_version", "stats", "devdetails", "summary", "devs")
 PAGES = {
     "info": axeos.SYSTEM_INFO,
     "vnish_info": vnish.INFO,
