@@ -233,11 +233,16 @@ def pools(reply: Json | None, *, full: bool = True) -> tuple[tuple[Pool, ...], s
 
 
 def only_source(listed: tuple[Pool, ...]) -> tuple[Pool, ...]:
-    """The pools of a device that hashes, where none is said to give the work: the only one alive does."""
-    open_still = [pool for pool in listed if pool.active is not False]
-    if len(open_still) != 1 or open_still[0].active:
+    """The pools of a device that hashes, where none is said to give the work: the one that must.
+
+    That is the only one alive; of several, the first, if no other of them ever took a share.
+    """
+    alive = [pool for pool in listed if pool.active is not False]
+    if not alive or any(pool.active for pool in alive):
         return listed
-    return tuple(msgspec.structs.replace(pool, active=pool is open_still[0]) for pool in listed)
+    if len(alive) > 1 and [pool for pool in alive if pool.accepted != 0] != alive[:1]:
+        return listed
+    return tuple(msgspec.structs.replace(pool, active=pool is alive[0]) for pool in listed)
 
 
 def difficulty(value: object) -> float | None:
