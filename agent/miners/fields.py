@@ -33,6 +33,9 @@ RARE = ("make", "model", "firmware", "mac", "serial")
 # One of these must have been read for a poll to count; maker and state follow from the others.
 _EVIDENCE = ("uptime_s", "power_w", "pools", "mac", "model", "firmware", "chip_temps_c", "board_temps_c")
 
+# What a mean over these still shows of a unit that has stopped since.
+_LONG_WINDOWS = ("5m", "10m", "15m", "30m", "1h", "since start")
+
 _PLACEHOLDERS = {"", "n/a", "na", "null", "none", "unknown", "undefined", "-", "--", "(null)"}
 _NUMERIC = (int, float, str)
 _REPLACED = "\ufffd"  # what the decoder puts where the bytes were no UTF-8
@@ -293,6 +296,10 @@ def build(
     if not any(values.get(name) for name in _EVIDENCE) and values.get("hashrate_hs") is None:
         raise ProtocolError(f"answered, but with nothing that a device of the {family} family says")
     known = {key: value for key, value in values.items() if value is not None}
+    still = known.get("state", State.UNKNOWN) not in (State.MINING, State.UNKNOWN)
+    if still and known.get("hashrate_hs") and known.get("hashrate_window") in _LONG_WINDOWS:
+        del known["hashrate_hs"], known["hashrate_window"]
+        unknown = {**unknown, "hashrate_hs": "it stands still, and only a mean of longer was told"}
     if known.get("power_w") is None:
         known.pop("power_origin", None)
     reasons = dict(unknown)
