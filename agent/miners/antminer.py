@@ -42,6 +42,7 @@ MAX_CHAINS = 16  # the API numbers its chain fields 1 to 16
 _SUPPLY = re.compile(r"\s*(?:miner )?power:\s*(\d{1,6})\s*")
 _STOCK_TYPE = re.compile(r"Antminer [\w+\-. ]+(\(\d+\w*\))?")  # other firmware adds its name in brackets
 _FOREIGN = ("vnish", "hiveon", "luxminer", "boser", "bosminer", "rwglr", "kaonsu", "braiins")
+_CHIP_COUNTS = {f"chain_acn{n}": n for n in range(1, MAX_CHAINS + 1)}
 _FAN_KEYS = [f"fan{n}" for n in range(1, 9)]
 
 
@@ -306,8 +307,8 @@ def boards(row: Json) -> dict[str, Any]:
 
 def _slots(row: Json) -> list[int]:
     """The numbers of the boards that are there, or of all that could be."""
-    numbers = range(1, MAX_CHAINS + 1)
-    return [n for n in numbers if fields.whole(row.get(f"chain_acn{n}"))] or list(numbers)
+    there = [n for key, n in _CHIP_COUNTS.items() if key in row and fields.whole(row[key])]
+    return there or list(_CHIP_COUNTS.values())
 
 
 def _hottest(raw: object) -> float | None:
