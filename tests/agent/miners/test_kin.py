@@ -214,6 +214,25 @@ def test_iceriver() -> None:
     assert [pool.active for pool in found.pools] == [True, False]
 
 
+def test_iceriver_behind_its_login() -> None:
+    def login(request: web.Request, _: Any) -> Any:
+        known = (request.query["user"], request.query["pwd"]) == ("admin", "12345678")
+        answer = web.json_response({})
+        answer.set_cookie("session", "s-1" if known else "no")
+        return answer
+
+    def page(request: web.Request, _: Any) -> Any:
+        known = request.method == "POST" and request.cookies.get("session") == "s-1"
+        return panel() if known else {"error": 3}
+
+    root = web.Response(text="<html><TITLE>用户界面</TITLE></html>", content_type="text/html")
+    device = Device(pages={"/user/userpanel": page, "/user/loginpost": login, "/": lambda *_: root})
+    assert identified(device) == iceriver.FAMILY
+    assert not any("login" in request for request in device.asked), "no password for whom we do not know"
+    device.pages = {**device.pages, "/": 404}
+    assert read("iceriver", device).hashrate_hs == pytest.approx(98.5e9)
+
+
 @pytest.mark.parametrize(
     ("rate", "unit", "expected"), [("9.5T", "G", 9.5e12), ("98", "G", 98e9), ("98", "", None)]
 )
