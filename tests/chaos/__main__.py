@@ -30,11 +30,11 @@ def main(seed: int | None, kills: int) -> None:
 def lines(summary: Summary) -> list[str]:
     """What a person reads."""
     found = summary.result
-    killed = ", ".join(f"{name} {count}" for name, count in summary.kills.items())
     faults = ", ".join(f"{count} x {name}" for name, count in sorted(summary.faults.items()))
     return [
         f"seed {summary.seed}, {summary.took_s:.0f} s",
-        f"killed with SIGKILL: {killed}; started: {summary.starts}",
+        *(f"{name}: killed {count} times" for name, count in summary.kills.items()),
+        f"started: {', '.join(f'{name} {count}' for name, count in summary.starts.items())}",
         f"faults: {faults}",
         f"batches {found.batches}, sweeps {found.sweeps}; readings: told as stored {found.readings_stored},"
         f" in the journal {found.readings_in_journal}, in the ledger {found.readings_in_ledger}",

@@ -69,6 +69,7 @@ class Sizes:
     sweep_pause_s: float = 0.04
     link_pause_s: float = 6.0
     disk_pause_s: float = 20.0
+    haste: float = 1.0  # lives are shorter by this
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ class Summary:
     seed: int
     result: Result
     kills: dict[str, int]
-    starts: dict[str, int]
+    starts: dict[str, int]  # by component
     faults: dict[str, int] = field(default_factory=dict)
     took_s: float = 0.0
 
@@ -159,7 +160,7 @@ class _Run:
         lasting = {self._broker: "mosquitto"}
 
         async def whole(component: Component) -> None:
-            await component.live(plan.lives(seed, component.name, kills))
+            await component.live(plan.lives(seed, component.name, kills), self._sizes.haste)
             self._say(f"{component.name}: killed {component.kills}")
             self._lasting.append(asyncio.create_task(component.stay(lasting.get(component, ""))))
 

@@ -12,14 +12,14 @@ from tests.chaos.processes import mosquitto
 from tests.chaos.run import Sizes, run
 
 SEED = 4
-KILLS = 3
+KILLS = 5
 
 
 @pytest.mark.skipif(
     mosquitto() is None and "CI" not in os.environ, reason="mosquitto is not installed (apt-get install it)"
 )
 def test_killed_cut_off_and_filled_up_nothing_is_lost_and_nothing_doubled() -> None:
-    summary = run(SEED, Sizes(KILLS, sweep_pause_s=0.01, link_pause_s=3, disk_pause_s=2), print)
+    summary = run(SEED, Sizes(KILLS, 0.01, link_pause_s=3, disk_pause_s=2, haste=4), print)
     assert summary.problems == []
     assert summary.kills == dict.fromkeys(("agent", "collector", *plan.BROKERS), KILLS)
     found = summary.result
