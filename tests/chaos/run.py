@@ -69,7 +69,7 @@ class Sizes:
     sweep_pause_s: float = 0.04
     link_pause_s: float = 6.0
     disk_pause_s: float = 20.0
-    haste: float = 1.0  # lives are shorter by this
+    haste: float = 1.0  # lives and faults are shorter by this
 
 
 @dataclass(slots=True)
@@ -189,7 +189,7 @@ class _Run:
         for fault in plan.link_faults(self._seed, self._sizes.link_pause_s):
             await asyncio.sleep(fault.pause_s)
             self._count(f"{fault.kind} link")
-            await links[fault.link].suffer(fault.kind, fault.for_s, fault.rate)
+            await links[fault.link].suffer(fault.kind, fault.for_s / self._sizes.haste, fault.rate)
 
     async def _trouble_disks(self) -> None:
         for fault in plan.disk_faults(self._seed, self._sizes.disk_pause_s):
@@ -198,7 +198,7 @@ class _Run:
             began_s = time.monotonic()
             ballast = fill_up(self._folder / fault.disk)
             try:
-                await asyncio.sleep(fault.for_s)
+                await asyncio.sleep(fault.for_s / self._sizes.haste)
             finally:
                 ballast.unlink()
                 self._full[fault.disk].append((began_s, time.monotonic()))
