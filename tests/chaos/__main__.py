@@ -38,6 +38,7 @@ def lines(summary: Summary) -> list[str]:
         f"faults: {faults}",
         f"batches {found.batches}, sweeps {found.sweeps}; readings: told as stored {found.readings_stored},"
         f" in the journal {found.readings_in_journal}, in the ledger {found.readings_in_ledger}",
+        f"batches of the running agent {found.live_batches}",
         f"lost {found.lost}, doubled {found.doubled}",
         f"energy: ledger {found.energy_wh} Wh, truth {found.truth_wh:.2f} Wh",
         f"rebuild equal: {'yes' if found.rebuild_equal else 'no'}",

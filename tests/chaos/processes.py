@@ -66,11 +66,11 @@ class Component:
                 await asyncio.sleep(AGAIN_S)
 
     async def stop(self) -> int:
-        """End it as an operator does; its status."""
+        """End it as an operator does, once it is up; its status."""
+        await asyncio.wait_for(self._is_ready.wait(), READY_S)
         self.stopping = True
         process = self.process
-        if process is None:
-            return 0
+        assert process is not None
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         try:

@@ -19,6 +19,7 @@ from demo.processes import free_ports
 from tests.agent.disk import fill_up
 from tests.chaos import plan
 from tests.chaos.check import Result, Told, check
+from tests.chaos.live import Live
 from tests.chaos.processes import Component, mosquitto, python
 from tests.chaos.proxy import HOST, Link
 from tests.chaos.site import Site
@@ -54,8 +55,16 @@ port = {port}
 site = "{site}"
 name = "{agent}"
 public_key = "{key}"
+[[agent]]
+site = "live"
+name = "{agent}"
+public_key = "{live_key}"
 [site.{site}]
 name = "Chaos"
+country = "ru"
+zone = "Etc/UTC"
+[site.live]
+name = "Chaos, in real time"
 country = "ru"
 zone = "Etc/UTC"
 """
@@ -105,7 +114,8 @@ class _Run:
         program = mosquitto()
         if program is None:
             raise FileNotFoundError("mosquitto is not installed (Debian: apt-get install mosquitto)")
-        broker, metrics, *ports = free_ports(4)
+        broker, metrics, cgminer, http, *ports = free_ports(6)
+        self._live = Live(folder, seed, (cgminer, http))
         self._ports = dict(zip(plan.LINKS, ports, strict=True))
         self._configure(broker, metrics)
         conf = f"{folder}/mosquitto.conf"
@@ -120,7 +130,11 @@ class _Run:
         )
         self._broker = Component("broker", lambda kind: brokers[kind], "broker:", folder / "broker.log")
         self._collector = Component("collector", lambda _: collector, "metrics", folder / "collector.log")
-        self._components = (self._agent, self._broker, self._collector)
+        self._running = Component(
+            "running agent", lambda _: self._live.agent(), "sweep:", folder / "live.log", self._live.told.hear
+        )
+        self._components = (self._agent, self._running, self._broker, self._collector)
+        self._farm = Component("farm", lambda _: self._live.farm(), "READY", folder / "farm.log")
 
     async def run(self) -> Summary:
         began_s = time.monotonic()
@@ -129,6 +143,7 @@ class _Run:
                 name: await stack.enter_async_context(Link(port, self._broker_port))
                 for name, port in self._ports.items()
             }
+            farm = asyncio.create_task(self._farm.stay())
             troubles = [asyncio.create_task(self._trouble_links(links))]
             if self._disks:
                 troubles.append(asyncio.create_task(self._trouble_disks()))
@@ -140,10 +155,14 @@ class _Run:
                 await asyncio.gather(*troubles, return_exceptions=True)
             self._say("all kills done; the agent stops sweeping, what waits is drained")
             await self._drain()
+            await self._farm.stop()
+            await farm
+        self._live.kills = sum(self._running.kills.values())
         result = await asyncio.to_thread(
             check,
             self._told,
             self._site,
+            self._live,
             ORG,
             self._folder / "collector/state",
             self._folder / "again.sqlite3",
@@ -238,11 +257,14 @@ class _Run:
         )
         names = {"org": ORG, "site": self._site.name, "agent": AGENT, "folder": folder}
         network = self._site.farm.plan.sites[0].network
+        live = self._live.configure(ORG, AGENT, self._ports["agent"])
         (folder / "agent.toml").write_text(
             AGENT_TOML.format(**names, network=network, port=self._ports["agent"])
         )
         (folder / "collector.toml").write_text(
-            COLLECTOR_TOML.format(**names, metrics=metrics, port=self._ports["collector"], key=public)
+            COLLECTOR_TOML.format(
+                **names, metrics=metrics, port=self._ports["collector"], key=public, live_key=live
+            )
         )
         # Without persistence: what it has acknowledged is gone with it.
         (folder / "mosquitto.conf").write_text(

@@ -21,7 +21,7 @@ KILLS = 5
 def test_killed_cut_off_and_filled_up_nothing_is_lost_and_nothing_doubled() -> None:
     summary = run(SEED, Sizes(KILLS, 0.01, link_pause_s=3, disk_pause_s=2, haste=4), print)
     assert summary.problems == []
-    assert summary.kills == dict.fromkeys(("agent", "collector", *plan.BROKERS), KILLS)
+    assert summary.kills == dict.fromkeys(("agent", "running agent", "collector", *plan.BROKERS), KILLS)
     found = summary.result
     assert found.readings_stored == found.readings_in_journal == found.readings_in_ledger > 0
     assert (found.lost, found.doubled, found.rebuild_equal) == (0, 0, True)
