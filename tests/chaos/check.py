@@ -61,7 +61,7 @@ class Result:
     problems: list[str] = field(default_factory=list)
 
 
-def check(told: Told, site: Site, live: Live, org: str, collector: Path, again: Path) -> Result:
+def check(told: Told, site: Site, live: Live | None, org: str, collector: Path, again: Path) -> Result:
     """Compare everything; `again` is where the ledger is built anew."""
     result = Result(problems=list(told.problems))
     everything = [wire.open_packet(entry.packet) for entry in journal.read(collector / "journal")]
@@ -78,7 +78,8 @@ def check(told: Told, site: Site, live: Live, org: str, collector: Path, again: 
         result.problems.append("the ledger's batches are not those of the journal")
     _energy(site, org, packets, store, content, result)
     result.live_batches = len(everything) - len(packets)
-    result.problems += live.problems(org, [p for p in everything if p.envelope.site == live.site], store)
+    if live is not None:
+        result.problems += live.problems(org, [p for p in everything if p.envelope.site == live.site], store)
     store.close()
     second.close()
     return result
