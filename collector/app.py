@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
-from collector import broker, ca, config, imports, journal, private, room
+from collector import broker, ca, config, imports, journal, meter_files, private, room
 from collector.config import Config, ConfigError
 from collector.desk import Desk, keys
 from collector.export import prometheus
@@ -79,14 +79,16 @@ def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) ->
     _own_folder(settings)
     with ExitStack() as stack:
         child = _start_broker(settings, stack)
-        book = Journal(settings.journal_dir)
+        key = private.collector_key(settings.state_dir)
+        book = Journal(settings.journal_dir, key=key)
         stack.callback(book.close)
         if book.cut is not None:
             say(f"journal: {book.cut}; nothing acknowledged was in it")
         store = open_store(settings)
         stack.callback(store.close)
         imports.replay(store, settings.org, settings.statements_dir)
-        fold = tables.catch_up(store, settings.org, settings.journal_dir)
+        meter_files.replay(store, settings.org, settings.meter_entries_dir)
+        fold = tables.catch_up(store, settings.org, settings.journal_dir, settings.archive_dir)
         agents = keys(settings, load_roll(settings.state_dir))
         ingest = Ingest(store, book, fold, agents)
         inbox = Inbox()
@@ -95,7 +97,7 @@ def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) ->
         desk.renewed(now_us())
         link = Link(
             settings.mqtt, settings.org, inbox, ingest.counters,
-            lambda: ingest.acks() + register.messages(), private.collector_key(settings.state_dir), say, desk,
+            lambda: ingest.acks() + register.messages(), key, say, desk,
         )  # fmt: skip
         failure: list[BaseException] = []
         worker = threading.Thread(
@@ -182,8 +184,9 @@ def rebuild(settings: Config) -> dict[str, int]:
         draft = settings.ledger_path.with_suffix(".rebuild")
         _remove(draft)
         store = Store.open(sqlite_url(draft))
-        tables.catch_up(store, settings.org, settings.journal_dir)
+        tables.catch_up(store, settings.org, settings.journal_dir, settings.archive_dir)
         imports.replay(store, settings.org, settings.statements_dir)
+        meter_files.replay(store, settings.org, settings.meter_entries_dir)
         if settings.ledger_path.is_file():
             _carry_set_aside(settings.ledger_path, store)
         with store.read() as connection:

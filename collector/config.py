@@ -94,6 +94,8 @@ class _Collector(BaseModel):
     state_dir: Path
     metrics: Annotated[tuple[str, int], BeforeValidator(_address)] = ("127.0.0.1", 9465)
     metrics_per_device: bool = False
+    archive_dir: Path | None = None
+    keep_journal_days: Annotated[int, Field(ge=1)] | None = None
 
 
 class Mqtt(BaseModel):
@@ -168,6 +170,8 @@ class Config:
     agents: dict[tuple[str, str], bytes]
     sites: dict[str, SiteConfig]
     revoked: frozenset[tuple[str, str]] = frozenset()
+    archive_dir: Path | None = None
+    keep_journal_days: int | None = None
 
     @property
     def journal_dir(self) -> Path:
@@ -184,6 +188,10 @@ class Config:
     @property
     def statements_dir(self) -> Path:
         return self.state_dir / "statements"
+
+    @property
+    def meter_entries_dir(self) -> Path:
+        return self.state_dir / "meter-entries"
 
 
 def load(path: Path, *, unmade: bool = False) -> Config:
@@ -229,6 +237,8 @@ def load(path: Path, *, unmade: bool = False) -> Config:
         mqtt=mqtt,
         agents=agents | enrolled.keys,
         revoked=enrolled.revoked,
+        archive_dir=None if file.collector.archive_dir is None else base / file.collector.archive_dir,
+        keep_journal_days=file.collector.keep_journal_days,
         sites={
             name: _site_config(file.collector.org, name, site, declared[name])
             for name, site in file.site.items()

@@ -17,6 +17,23 @@ _FILE = Path(__file__).with_name("rules.toml")
 
 
 @dataclass(frozen=True, slots=True)
+class RegisterRules:
+    """How a meter's registers are read; see `rules.toml`."""
+
+    plausible_percent: int
+    unknown_w: int
+    modulus_near_percent: int
+    glitch_readings: int
+    jump_times: int
+    jump_least_wh: int
+    frozen_s: int
+    still_s: int
+    lagging_times: int
+    reversed_s: int
+    reversed_import_times: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """All parameters at one instant; uncertainties are per mille (below, above) by origin."""
 
@@ -28,6 +45,7 @@ class Rules:
     step_percent: int
     network_devices: int
     uncertainty: Mapping[str, tuple[int, int]]
+    registers: RegisterRules
 
     def max_gap_us(self, interval_s: int) -> int:
         """The longest time between two readings that a straight line may bridge."""
@@ -64,6 +82,7 @@ def _on(tables: dict[str, list[dict[str, Any]]], day: date) -> Rules:
 
     gap, rated = row("gap"), row("rated")
     uncertainty = {origin: row("uncertainty", origin=origin) for origin in ORIGIN_NAMES}
+    registers = {k: v for k, v in row("registers").items() if k not in ("from", "reason")}
     return Rules(
         max_gap_polls=gap["max_polls"],
         max_gap_limit_us=gap["limit_s"] * 1_000_000,
@@ -73,4 +92,5 @@ def _on(tables: dict[str, list[dict[str, Any]]], day: date) -> Rules:
         step_percent=row("step")["percent"],
         network_devices=row("network")["least_devices"],
         uncertainty={origin: (r["below"], r["above"]) for origin, r in uncertainty.items()},
+        registers=RegisterRules(**registers),
     )

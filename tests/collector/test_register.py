@@ -26,7 +26,7 @@ from collector.ledger import tables
 from collector.register import Register
 from collector.store import Store
 from tests.collector.support import AGENT, ORG, SITE, T0, A, Agent, B, S, ledger_of
-from tests.collector.test_end_to_end import free_port
+from tests.ports import free_port
 
 TIMEOUT_S = 20
 KEY = (ORG, SITE, AGENT)

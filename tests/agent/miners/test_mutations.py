@@ -255,7 +255,7 @@ def paths(node: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("family", REPLIES)
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_mutated_bytes_never_raise_anything_else(family: str, data: st.DataObject) -> None:
     replies = raw_replies(family)
@@ -271,7 +271,7 @@ def test_mutated_bytes_never_raise_anything_else(family: str, data: st.DataObjec
 
 
 @pytest.mark.parametrize("family", REPLIES)
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_a_weird_value_in_one_field_is_a_problem_of_that_field(family: str, data: st.DataObject) -> None:
     replies: dict[str, Any] = json.loads(json.dumps(REPLIES[family][1]))
