@@ -42,6 +42,7 @@ def lines(summary: Summary) -> list[str]:
         f"lost {found.lost}, doubled {found.doubled}",
         f"energy: ledger {found.energy_wh} Wh, truth {found.truth_wh:.2f} Wh",
         f"rebuild equal: {'yes' if found.rebuild_equal else 'no'}",
+        f"collector verify: {'; '.join(found.verified[:1])}",
         *(f"PROBLEM: {problem}" for problem in summary.problems[:20]),
         *([f"and {len(summary.problems) - 20} more"] if len(summary.problems) > 20 else []),
         "chaos: " + ("FAILED" if summary.problems else "nothing lost, nothing doubled, every Wh there"),

@@ -58,6 +58,7 @@ class Result:
     energy_wh: int = 0
     truth_wh: float = 0.0
     rebuild_equal: bool = False
+    verified: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from tests.agent.disk import fill_up
 from tests.chaos import plan
 from tests.chaos.check import Result, Told, check
 from tests.chaos.live import Live
-from tests.chaos.processes import Component, mosquitto, python
+from tests.chaos.processes import ROOT, Component, mosquitto, python
 from tests.chaos.proxy import HOST, Link
 from tests.chaos.site import Site
 
@@ -28,6 +29,11 @@ ORG, AGENT = "chaos", "box-1"
 DEVICES = 12
 # tmpfs sizes: many times what a run writes, and filled in no time.
 DISK_MIB = {"agent": 128, "collector": 256}
+# The collector as it is, but that a segment of its journal is closed and sealed every few dozen batches.
+SMALL_SEGMENTS = (
+    "from functools import partial; from collector import app, cli, journal;"
+    " app.Journal = partial(journal.Journal, segment_bytes=32_768); cli.collector()"
+)
 AGENT_TOML = """\
 [agent]
 org = "{org}"
@@ -124,7 +130,7 @@ class _Run:
             "embedded": python("collector", "broker", "--port", str(broker)),
         }
         self._broker_port = broker
-        collector = python("collector", "run", "--config", f"{folder}/collector.toml")
+        collector = [sys.executable, "-c", SMALL_SEGMENTS, "run", "--config", f"{folder}/collector.toml"]
         self._agent = Component(
             "agent", lambda _: self._writer(), "stands", folder / "agent.log", self._told.hear
         )
@@ -167,6 +173,7 @@ class _Run:
             self._folder / "collector/state",
             self._folder / "again.sqlite3",
         )
+        self._verify(result)
         self._look_at_ends(result)
         return Summary(
             self._seed, result,
@@ -221,6 +228,14 @@ class _Run:
             finally:
                 ballast.unlink()
                 self._full[fault.disk].append((began_s, time.monotonic()))
+
+    def _verify(self, result: Result) -> None:
+        """The journal by its public keys alone: signatures, chains, seals."""
+        command = python("collector", "verify", "--config", f"{self._folder}/collector.toml", "--rows", "0")
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        result.verified = done.stdout.splitlines()
+        if done.returncode:
+            result.problems.append(f"collector verify: {done.stdout} {done.stderr}")
 
     def _count(self, fault: str) -> None:
         self._faults[fault] = self._faults.get(fault, 0) + 1
