@@ -129,7 +129,7 @@ class Spool:
         self._reserve = path.with_suffix(".reserve")
         try:
             self._db = _open(path)
-        except sqlite3.OperationalError:
+        except SpoolFull:
             if not self._reserve.exists():
                 raise
             self._reserve.unlink()  # a disk so full that the log cannot be made: this is what it is for
@@ -372,7 +372,9 @@ def _open(path: Path) -> sqlite3.Connection:
         if found != _VERSION:
             db.execute(f"PRAGMA user_version={_VERSION}")
         db.execute("COMMIT")
-    except BaseException:
+    except BaseException as error:
         db.close()
+        if isinstance(error, sqlite3.OperationalError) and _unwritable(error):
+            raise SpoolFull(f"{path}: the disk takes nothing more: {error}") from error
         raise
     return db

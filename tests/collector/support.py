@@ -118,13 +118,13 @@ def fold_of(packets: Sequence[bytes], received_us: int = T0) -> Fold:
     return fold
 
 
-def ledger_of(folder: Path, packets: Sequence[bytes], received_us: int = T0) -> Store:
+def ledger_of(folder: Path, packets: Sequence[bytes], received_us: int = T0, org: str = ORG) -> Store:
     """The packets journalled and folded into a ledger under `folder`."""
     journal = Journal(folder / "journal")
     journal.append([(received_us, packet) for packet in packets])
     journal.close()
     store = Store.open(ledger_url(folder / "ledger.sqlite3"))
-    tables.catch_up(store, ORG, folder / "journal")
+    tables.catch_up(store, org, folder / "journal")
     return store
 
 
