@@ -15,6 +15,8 @@ from agent.clock import Clock
 from agent.config import Config
 from agent.exporter import Exporter, Snapshot, seen
 from agent.intake import Intake
+from agent.meters.drivers import drivers as meter_drivers
+from agent.meters.meter_sweep import MeterSweep
 from agent.miners import reboot, registry
 from agent.pools import PoolWatch
 from agent.publish import Publisher
@@ -37,6 +39,8 @@ PRUNE_EVERY_S = 3600
 TRUSTED_US = 86_400 * 1_000_000
 # A broker on the way is connected within a second or two, and its retained register comes at once.
 REGISTER_WAIT_S = 5.0
+# A fault in our own code that comes back at once must not fill the log.
+METERS_AGAIN_S = 30.0
 # On stop, a collector that is there confirms within a second or two; the rest is sent at the next start.
 STOP_DRAIN_S = 3.0
 
@@ -114,6 +118,8 @@ class Agent:
         self.pools = PoolWatch(config.expected_pools(), self.roster.devices)
         self.states = StateWatch()
         self.left_out = 0  # sweeps, since the start
+        self.meters = MeterSweep(config.meter, self.clock.now_us, self._append)
+        self.exporter.meters = self.meters.seen
         self.targets = {a: Target(a, self.roster.get(d).family) for a, d in self.roster.at.items()}
 
     async def run(self, max_sweeps: int | None = None) -> None:
@@ -137,6 +143,7 @@ class Agent:
                 if fresh or not self.targets:
                     await _until(stop, self.rescan(poll))
                 await asyncio.gather(
+                    self._read_meters(stop),
                     self._sweep_on_time(stop, poll, max_sweeps),
                     self._rescan_on_time(stop, poll),
                     self._look_where_called(stop, poll),
@@ -172,6 +179,18 @@ class Agent:
                     [Event(self.clock.now_us(), "sweep_overrun", detail={**detail, "left_out": str(missed)})]
                 )
             await _wait(stop, grid.start_s - time.monotonic())
+
+    async def _read_meters(self, stop: asyncio.Event) -> None:
+        """The meters at their own intervals; what goes wrong there begins anew and stops no miner's sweep."""
+        while not stop.is_set() and self.config.meter:
+            try:
+                async with meter_drivers(self.config.meter, self.state_dir) as reads:
+                    await _until(stop, self.meters.run(reads))
+            except Exception as error:
+                log.exception("the meters are read anew after a fault of ours")
+                event = Event(self.clock.now_us(), "meters_restarted", detail={"error": repr(error)[:300]})
+                self._append([event])
+                await _wait(stop, METERS_AGAIN_S)
 
     async def _rescan_on_time(self, stop: asyncio.Event, poll: Poll) -> None:
         while not await _wait(stop, self.config.network.rescan_s):

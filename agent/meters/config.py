@@ -1,0 +1,153 @@
+"""`[[meter]]` of the agent's configuration: one table a meter, by the way that leads to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+
+from agent.meters import register_map
+from agent.sections import Name, Secret, Section
+
+# A ratio beyond it is a typing slip: 8,000/1 A through 750,000/100 V is 60,000,000.
+MAX_RATIO = 10**8
+
+
+def _ratio(given: object) -> str:
+    """A transformer's ratio as an exact decimal: from 40, "40", 0.5 or "200/5"."""
+    primary, _, secondary = str(given).partition("/")
+    try:
+        ratio = Fraction(Decimal(primary.strip())) / Fraction(Decimal(secondary.strip() or 1))
+        shown = decimal_text(ratio)
+    except (ArithmeticError, ValueError) as error:
+        raise ValueError('a ratio is a number or "PRIMARY/SECONDARY", such as 40 or "200/5"') from error
+    if not 0 < ratio <= MAX_RATIO:
+        raise ValueError(f"a ratio lies above 0 and is at most {MAX_RATIO:,}")
+    return shown
+
+
+def decimal_text(value: Fraction) -> str:
+    """A fraction written as a decimal; ValueError where that would not be exact."""
+    twos_and_fives = value.denominator
+    for prime in (2, 5):
+        while twos_and_fives % prime == 0:
+            twos_and_fives //= prime
+    if twos_and_fives != 1:
+        raise ValueError(f"{value} is no exact decimal")
+    digits = 0
+    while value * 10**digits % 1:
+        digits += 1
+    whole = int(value * 10**digits)
+    return str(whole) if not digits else f"{whole // 10**digits}.{whole % 10**digits:0{digits}d}"
+
+
+def host_port(address: str, default: int) -> tuple[str, int]:
+    """HOST or HOST:PORT taken apart."""
+    host, colon, port = address.rpartition(":")
+    return (host, int(port)) if colon else (address, default)
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if (colon and not (port.isdecimal() and 0 < int(port) < 65536)) or not (host if colon else text):
+        raise ValueError("an address is HOST or HOST:PORT, such as 192.168.1.50 or gateway.local:502")
+    return text
+
+
+def _known(name: str) -> str:
+    if not name.endswith(".toml"):  # one's own file is looked at when its folder is known
+        register_map.load(name)
+    return name
+
+
+Ratio = Annotated[str, BeforeValidator(_ratio)]
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class Meter(Section, BaseModel):
+    """What every meter has, whatever the way to it."""
+
+    name: Name
+    address: Address
+    interval_s: int = Field(default=60, ge=1, le=3600)
+    deadline_s: float = Field(default=5.0, gt=0, le=60)  # for one reading, once it is this meter's turn
+    ct_ratio: Ratio = "1"
+    vt_ratio: Ratio = "1"
+    modulus_kwh: Decimal | int | None = Field(default=None, gt=0)  # where the register returns to 0
+
+    @property
+    def ratio(self) -> Fraction:
+        """What a register's energy is multiplied by to be that of the primary side."""
+        return Fraction(self.ct_ratio) * Fraction(self.vt_ratio)
+
+    @property
+    def kind(self) -> str:
+        """The record's source: modbus, http, snmp, mqtt or pulse."""
+        raise NotImplementedError
+
+    @property
+    def place(self) -> str:
+        """Its address, with what tells it from others there."""
+        return self.address
+
+    @property
+    def rules(self) -> str | None:
+        """The name of its register map, if it has one."""
+        return None
+
+    def at(self, base: Path) -> Meter:
+        """The same, the files that it names seen from the folder `base`."""
+        return self
+
+    def secrets(self) -> list[Secret]:
+        """The passwords that it names."""
+        return []
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with the files that it names."""
+        return []
+
+
+class ModbusMeter(Meter):
+    """A meter on Modbus TCP, or behind a gateway that passes RTU frames on."""
+
+    source: Literal["modbus"]
+    map: Annotated[str, AfterValidator(_known)]
+    unit: int = Field(default=1, ge=0, le=255)
+    framing: Literal["tcp", "rtu"] = "tcp"
+
+    @property
+    def kind(self) -> str:
+        return "modbus"
+
+    @property
+    def place(self) -> str:
+        return f"{self.address} unit {self.unit}"
+
+    @property
+    def rules(self) -> str | None:
+        return Path(self.map).stem
+
+    def at(self, base: Path) -> Meter:
+        return self.model_copy(update={"map": str(base / self.map)}) if self.map.endswith(".toml") else self
+
+    def mistakes(self) -> list[str]:
+        try:
+            register_map.load(self.map)
+        except register_map.MapError as error:
+            return [f"map: {error}"]
+        return []
+
+
+AnyMeter = Annotated[ModbusMeter, Field(discriminator="source")]
+
+
+def check_names(meters: Sequence[Meter]) -> None:
+    """ValueError if two meters bear one name."""
+    names = [meter.name for meter in meters]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"the name of a meter is unique in its site; given twice: {', '.join(twice)}")
