@@ -136,6 +136,7 @@ class Agent:
         self._look_at_the_clock()
         now_us = self.clock.now_us()
         self._append([Event(now_us, "agent_started"), *self.power.event(now_us)])
+        meters = asyncio.create_task(self._read_meters(stop))  # a first scan may take minutes
         try:
             async with drivers(self.config) as poll:
                 if fresh:
@@ -143,7 +144,7 @@ class Agent:
                 if fresh or not self.targets:
                     await _until(stop, self.rescan(poll))
                 await asyncio.gather(
-                    self._read_meters(stop),
+                    meters,
                     self._sweep_on_time(stop, poll, max_sweeps),
                     self._rescan_on_time(stop, poll),
                     self._look_where_called(stop, poll),
