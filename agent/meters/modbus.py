@@ -20,7 +20,7 @@ from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
 from agent.meters import register_map
-from agent.meters.register_map import ENERGY, IDENTITY, Block, NotRead, Register, RegisterMap
+from agent.meters.register_map import ENERGY, IDENTITY, POWER, Block, NotRead, Register, RegisterMap
 from agent.meters.told import Raw, Told
 from agent.readings import DeviceError, DeviceTimeout, FailureKind, ProtocolError, Unreachable, Unsupported
 
@@ -197,7 +197,7 @@ def parse(rules: RegisterMap, words: Mapping[str, list[int]], failed: Mapping[st
         if name not in words:
             error = failed.get(name)
             detail = str(error) if error else "not asked for"
-            if name not in IDENTITY and name not in rules.scaling:
+            if name not in IDENTITY and name not in rules.inner:
                 told.refuse(name, detail, error.kind if error else FailureKind.PROTOCOL)
             told.raw.append(Raw(name, where, "", f"not read: {detail}"))
             continue
@@ -206,7 +206,7 @@ def parse(rules: RegisterMap, words: Mapping[str, list[int]], failed: Mapping[st
             means = _meaning(told, rules, name, register, words)
         except NotRead as error:
             means = f"not read: {error}"
-            if name not in IDENTITY and name not in rules.scaling:
+            if name not in IDENTITY and name not in rules.inner:
                 told.refuse(name, str(error))
         told.raw.append(Raw(name, where, came, means))
     if rules.modulus is not None:
@@ -223,13 +223,28 @@ def _meaning(
         return shown
     if name in rules.scaling:
         return f"times {register_map.scale(rules.scaling[name], words[name])}"
+    value, step = _value(rules, name, words)
+    unit = "W" if name in POWER else "Wh"
+    if name not in rules.parts:
+        told.take(name, value)
+        if name in ENERGY and name not in told.unread:
+            told.step_wh = max(step, told.step_wh or Fraction(0))
+    return told.unread.get(name, f"{float(value):,.3f} {unit}")
+
+
+def _value(rules: RegisterMap, name: str, words: Mapping[str, list[int]]) -> tuple[Fraction, Fraction]:
+    """A register in Wh or W with all that belongs to its sum, and the least change that it can show."""
+    register = rules.all()[name]
+    if name not in words:
+        raise NotRead(f"{name} belongs to the sum and was not read")
     factor = register.factor
     if register.scaled_by is not None:
         if register.scaled_by not in words:
             raise NotRead(f"its scaling register {register.scaled_by} was not read")
         factor *= register_map.scale(rules.scaling[register.scaled_by], words[register.scaled_by])
     value = register_map.number(register, words[name]) * factor
-    told.take(name, value)
-    if name in ENERGY and name not in told.unread:
-        told.step_wh = max(register_map.step(register, words[name]) * factor, told.step_wh or Fraction(0))
-    return told.unread.get(name, f"{float(value):,.3f} {'Wh' if name in ENERGY else 'W'}")
+    step = register_map.step(register, words[name]) * factor
+    for part in register.plus:
+        more, finer = _value(rules, part, words)
+        value, step = value + more, max(step, finer)
+    return value, step

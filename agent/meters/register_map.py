@@ -65,6 +65,7 @@ class Register(Section, BaseModel):
     scale: Decimal | int = 1  # how much of `unit` one step is
     unit: str | None = None
     scaled_by: str | None = None  # a register of `[scaling]`
+    plus: list[str] = []  # registers of `[parts]` that belong to this sum, such as other tariffs
     not_available: list[int] = []  # raw values, unsigned, by which the meter says that it has none
     names: dict[str, str] = {}  # a code and what it stands for
 
@@ -116,6 +117,7 @@ class RegisterMap(Section, BaseModel):
     max_words: int = Field(default=100, ge=1, le=MAX_WORDS)  # in one request
     modulus: Decimal | int | None = None  # kWh at which the energy registers return to 0
     registers: dict[str, Register]
+    parts: dict[str, Register] = {}
     scaling: dict[str, Scaling] = {}
 
     @model_validator(mode="after")
@@ -126,10 +128,14 @@ class RegisterMap(Section, BaseModel):
                 wrong.append(f"registers.{name} is none of {', '.join((*ENERGY, *POWER, *IDENTITY))}")
             elif name not in IDENTITY and (register.unit or "").endswith("h") != (name in ENERGY):
                 wrong.append(f"registers.{name}: unit is missing, or of the other kind")
+            wrong += [
+                f"registers.{name}.plus: [parts.{p}] is missing" for p in register.plus if p not in self.parts
+            ]
+        for name, register in (*self.registers.items(), *self.parts.items()):
             if name not in IDENTITY and register.type == "text":
-                wrong.append(f"registers.{name}: a text is no number")
+                wrong.append(f"{name}: a text is no number")
             if register.scaled_by is not None and register.scaled_by not in self.scaling:
-                wrong.append(f"registers.{name}.scaled_by: [scaling.{register.scaled_by}] is missing")
+                wrong.append(f"{name}.scaled_by: [scaling.{register.scaled_by}] is missing")
         if "import_wh" not in self.registers:
             wrong.append("registers.import_wh is missing")
         if wrong:
@@ -139,7 +145,12 @@ class RegisterMap(Section, BaseModel):
     def all(self) -> dict[str, Register]:
         """Every register by name, energy first, with the map's own settings filled in."""
         ordered = sorted(self.registers.items(), key=lambda item: (item[0] in IDENTITY, item[0] in POWER))
-        return {n: self._filled(r) for n, r in (*ordered, *self.scaling.items())}
+        return {n: self._filled(r) for n, r in (*ordered, *self.parts.items(), *self.scaling.items())}
+
+    @property
+    def inner(self) -> set[str]:
+        """The registers that are no value of their own: parts of sums, and what scales others."""
+        return {*self.parts, *self.scaling}
 
     def _filled(self, register: Register) -> Register:
         own = {"function": self.function, "word_order": self.word_order, "byte_order": self.byte_order}

@@ -71,6 +71,10 @@ def registers(rules: RegisterMap, shown: Shown, ratio: Fraction = Fraction(1)) -
         "model": rules.models.split(",")[0].strip(),
         "firmware": "1.0",
     }
+    for name, register in rules.registers.items():
+        for part in register.plus:  # a third of what was counted fell into each other tariff
+            values[part] = third = Fraction(values[name]) / 3
+            values[name] = Fraction(values[name]) - third
     found: dict[tuple[int, int], int] = {}
     for name, register in rules.all().items():
         value = values.get(name, Fraction(0))

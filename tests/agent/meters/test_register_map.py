@@ -150,6 +150,9 @@ def test_every_map_decodes_what_its_meter_shows(
             assert getattr(found, field) is None
             continue
         value, r = getattr(found, field), registers[field]
+        if r.plus:
+            assert found.step_wh is not None and abs(value - truth) <= 2 * found.step_wh
+            continue
         if r.type in ("f32", "f64"):
             bits = 24 if r.type == "f32" else 53
             assert abs(value - truth) <= abs(truth) * Fraction(1, 2**bits) + Fraction(1, 2**60)
@@ -207,6 +210,18 @@ def test_without_its_scaling_register_a_register_is_not_read() -> None:
     assert wild.import_wh is None and "exponent" in wild.unread["import_wh"]
 
 
+def test_a_sum_without_one_of_its_parts_is_not_read() -> None:
+    rules = register_map.load("siemens_pac")
+    cells = meter_modbus.registers(rules, Shown(Fraction(900), Fraction(0), Fraction(1), "1"))
+    words = {
+        n: [cells[r.function or 3, r.address + k] for k in range(r.count)] for n, r in rules.all().items()
+    }
+    assert abs((modbus.parse(rules, words, {}).import_wh or 0) - 900) < 1
+    del words["import_tariff_2"]
+    found = modbus.parse(rules, words, {})
+    assert found.import_wh is None and "import_tariff_2" in found.unread["import_wh"]
+
+
 def test_a_multiplier_below_zero_is_no_scale() -> None:
     rule = Scaling.model_validate({"address": 0, "type": "i16", "use": "multiplier"})
     with pytest.raises(NotRead):
@@ -250,6 +265,7 @@ def test_a_ratio_travels_as_an_exact_decimal(value: Decimal) -> None:
         ('[registers.import_wh]\naddress = 65535\ntype = "u32"\nunit = "Wh"\n', "beyond address 65535"),
         ('[registers.import_wh]\naddress = 1\ntype = "mod10"\nunit = "Wh"\n', "words"),
         ('[registers.import_wh]\naddress = 1\ntype = "u32"\nunit = "Wh"\nscaled_by = "x"\n', "scaling.x"),
+        ('[registers.import_wh]\naddress = 1\ntype = "u32"\nunit = "Wh"\nplus = ["t2"]\n', "parts.t2"),
         ('[registers.current_a]\naddress = 1\ntype = "u32"\nunit = "W"\n', "is none of"),
         ("[registers.import_wh\n", "not TOML"),
     ],
