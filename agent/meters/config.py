@@ -143,7 +143,50 @@ class ModbusMeter(Meter):
         return []
 
 
-AnyMeter = Annotated[ModbusMeter, Field(discriminator="source")]
+class MeterLogin(Section, BaseModel):
+    """User and password of one meter's interface."""
+
+    user: str = "admin"
+    password: Secret
+
+
+class _WebMeter(Meter):
+    """A plug or meter that is asked over HTTP."""
+
+    login: MeterLogin | None = None
+
+    @property
+    def kind(self) -> str:
+        return "http"
+
+    def at(self, base: Path) -> Meter:
+        if self.login is None:
+            return self
+        password = self.login.password.at(base)
+        return self.model_copy(update={"login": self.login.model_copy(update={"password": password})})
+
+    def secrets(self) -> list[Secret]:
+        return [] if self.login is None else [self.login.password]
+
+
+class ShellyMeter(_WebMeter):
+    """A Shelly; `channel` counts from 0, "all" is their sum (the phases of a Gen1 3EM)."""
+
+    source: Literal["shelly"]
+    channel: Annotated[int, Field(ge=0, le=15)] | Literal["all"] = 0
+
+    @property
+    def place(self) -> str:
+        return f"{self.address} channel {self.channel}"
+
+
+class TasmotaMeter(_WebMeter):
+    """A plug with Tasmota on it."""
+
+    source: Literal["tasmota"]
+
+
+AnyMeter = Annotated[ModbusMeter | ShellyMeter | TasmotaMeter, Field(discriminator="source")]
 
 
 def check_names(meters: Sequence[Meter]) -> None:

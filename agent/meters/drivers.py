@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from pathlib import Path
 
 from agent.meters import register_map
-from agent.meters.config import Meter, ModbusMeter, host_port
+from agent.meters.config import Meter, ModbusMeter, ShellyMeter, TasmotaMeter, host_port
 from agent.meters.told import Told
 
 Read = Callable[[], Awaitable[Told]]
 
 MODBUS_PORT = 502
+HTTP_PORT = 80
 
 
 @contextlib.asynccontextmanager
@@ -22,6 +23,8 @@ async def drivers(meters: Sequence[Meter], state_dir: Path) -> AsyncIterator[Map
     async with contextlib.AsyncExitStack() as stack:
         if modbus_meters := [meter for meter in meters if isinstance(meter, ModbusMeter)]:
             reads |= _modbus(modbus_meters, stack)
+        if web_meters := [meter for meter in meters if isinstance(meter, ShellyMeter | TasmotaMeter)]:
+            reads |= await _http(web_meters, stack)
         yield reads
 
 
@@ -35,5 +38,27 @@ def _modbus(meters: Sequence[ModbusMeter], stack: contextlib.AsyncExitStack) -> 
         line = modbus.Line(*host_port(meter.address, MODBUS_PORT), meter.framing)
         rules = register_map.load(meter.map)
         return lambda: modbus.read(gateways.at(line), meter.unit, rules, meter.deadline_s)
+
+    return {meter.name: reader(meter) for meter in meters}
+
+
+async def _http(
+    meters: Sequence[ShellyMeter | TasmotaMeter], stack: contextlib.AsyncExitStack
+) -> dict[str, Read]:
+    from agent.meters import shelly, tasmota
+    from agent.transports.http import Web
+    from agent.transports.network import Network
+
+    # A session of the meters' own: a hung plug takes no connection that a miner needs.
+    deadline_s = max(meter.deadline_s for meter in meters)
+    web = await stack.enter_async_context(Web(Network(deadline_s=deadline_s)))
+
+    def reader(meter: ShellyMeter | TasmotaMeter) -> Read:
+        host, port = host_port(meter.address, HTTP_PORT)
+        login = (meter.login.user, meter.login.password.read()) if meter.login else None
+        if isinstance(meter, TasmotaMeter):
+            return lambda: tasmota.read(web, host, port, login, meter.deadline_s)
+        channel = None if meter.channel == "all" else meter.channel
+        return lambda: shelly.read(web, host, port, channel, login, meter.deadline_s)
 
     return {meter.name: reader(meter) for meter in meters}
