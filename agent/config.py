@@ -28,7 +28,7 @@ DEFAULT_BROKER = "collector.example:8883"
 GIB = 1024**3
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MQTT_FILES = ("password_file", "ca_file", "client_cert_file", "client_key_file", "collector_key_file")
-SECRET_KEYS = {"password", "community", "auth", "privacy"}
+SECRET_KEYS = {"password", "community", "auth_password", "privacy_password"}
 # One whole reply; the slowest stock firmware needs about two seconds.
 REPLY_DEADLINE_S = 5.0
 

@@ -8,9 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
-from agent.meters import register_map
+from agent.meters import oid_map, register_map
 from agent.sections import Name, Secret, Section
 
 # A ratio beyond it is a typing slip: 8,000/1 A through 750,000/100 V is 60,000,000.
@@ -186,7 +186,75 @@ class TasmotaMeter(_WebMeter):
     source: Literal["tasmota"]
 
 
-AnyMeter = Annotated[ModbusMeter | ShellyMeter | TasmotaMeter, Field(discriminator="source")]
+class SnmpUser(Section, BaseModel):
+    """Who asks in SNMP v3: with authentication and privacy, nothing less."""
+
+    user: str = Field(min_length=1)
+    auth: Literal["MD5", "SHA", "SHA224", "SHA256", "SHA384", "SHA512"] = "SHA256"
+    auth_password: Secret
+    privacy: Literal["DES", "AES", "AES192", "AES256"] = "AES"
+    privacy_password: Secret
+
+
+class SnmpMeter(Meter):
+    """A PDU over SNMP: v2c with a community, or v3 with a user."""
+
+    source: Literal["snmp"]
+    map: str
+    pdu: int = Field(default=1, ge=1, le=64)  # its number in a chain
+    outlet: int | None = Field(default=None, ge=1, le=1000)
+    community: Secret | None = None
+    v3: SnmpUser | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> SnmpMeter:
+        if (self.community is None) == (self.v3 is None):
+            raise ValueError("give either community (v2c) or v3 (a user with two passwords)")
+        if not self.map.endswith(".toml"):
+            self._check_map()
+        return self
+
+    def _check_map(self) -> None:
+        rules = oid_map.load(self.map)
+        if rules.by_outlet and self.outlet is None:
+            raise register_map.MapError(f"outlet: the map {self.map} counts by outlet: say which one")
+
+    @property
+    def kind(self) -> str:
+        return "snmp"
+
+    @property
+    def place(self) -> str:
+        outlet = "" if self.outlet is None else f" outlet {self.outlet}"
+        return f"{self.address} pdu {self.pdu}{outlet}"
+
+    @property
+    def rules(self) -> str | None:
+        return Path(self.map).stem
+
+    def at(self, base: Path) -> Meter:
+        update: dict[str, object] = {"map": str(base / self.map)} if self.map.endswith(".toml") else {}
+        if self.community is not None:
+            update["community"] = self.community.at(base)
+        if self.v3 is not None:
+            auth, privacy = self.v3.auth_password.at(base), self.v3.privacy_password.at(base)
+            passwords = {"auth_password": auth, "privacy_password": privacy}
+            update["v3"] = self.v3.model_copy(update=passwords)
+        return self.model_copy(update=update)
+
+    def secrets(self) -> list[Secret]:
+        v3 = [] if self.v3 is None else [self.v3.auth_password, self.v3.privacy_password]
+        return v3 if self.community is None else [self.community, *v3]
+
+    def mistakes(self) -> list[str]:
+        try:
+            self._check_map()
+        except register_map.MapError as error:
+            return [f"map: {error}"]
+        return []
+
+
+AnyMeter = Annotated[ModbusMeter | ShellyMeter | TasmotaMeter | SnmpMeter, Field(discriminator="source")]
 
 
 def check_names(meters: Sequence[Meter]) -> None:

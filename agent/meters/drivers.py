@@ -6,14 +6,15 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from agent.meters import register_map
-from agent.meters.config import Meter, ModbusMeter, ShellyMeter, TasmotaMeter, host_port
+from agent.meters import oid_map, register_map
+from agent.meters.config import Meter, ModbusMeter, ShellyMeter, SnmpMeter, TasmotaMeter, host_port
 from agent.meters.told import Told
 
 Read = Callable[[], Awaitable[Told]]
 
 MODBUS_PORT = 502
 HTTP_PORT = 80
+SNMP_PORT = 161
 
 
 @contextlib.asynccontextmanager
@@ -25,6 +26,8 @@ async def drivers(meters: Sequence[Meter], state_dir: Path) -> AsyncIterator[Map
             reads |= _modbus(modbus_meters, stack)
         if web_meters := [meter for meter in meters if isinstance(meter, ShellyMeter | TasmotaMeter)]:
             reads |= await _http(web_meters, stack)
+        if pdus := [meter for meter in meters if isinstance(meter, SnmpMeter)]:
+            reads |= _snmp(pdus, stack)
         yield reads
 
 
@@ -62,3 +65,27 @@ async def _http(
         return lambda: shelly.read(web, host, port, channel, login, meter.deadline_s)
 
     return {meter.name: reader(meter) for meter in meters}
+
+
+def _snmp(meters: Sequence[SnmpMeter], stack: contextlib.AsyncExitStack) -> dict[str, Read]:
+    from agent.meters import snmp
+
+    # An engine knows one password by a user's name: PDUs with another one get an engine of their own.
+    askers: dict[str | snmp.User, snmp.Asker] = {}
+
+    def reader(meter: SnmpMeter) -> Read:
+        host, port = host_port(meter.address, SNMP_PORT)
+        rules, outlet, v3 = oid_map.load(meter.map), meter.outlet or 0, meter.v3
+        who: str | snmp.User
+        if v3 is not None:
+            passwords = v3.auth_password.read(), v3.privacy_password.read()
+            who = snmp.User(v3.user, v3.auth, passwords[0], v3.privacy, passwords[1])
+        else:
+            who = meter.community.read() if meter.community else ""
+        asker = askers.get(who) or askers.setdefault(who, snmp.Asker())
+        return lambda: snmp.read(asker, host, port, who, rules, meter.pdu, outlet, meter.deadline_s)
+
+    reads = {meter.name: reader(meter) for meter in meters}
+    for asker in askers.values():
+        stack.callback(asker.close)
+    return reads
