@@ -183,9 +183,11 @@ class Agent:
 
     async def _read_meters(self, stop: asyncio.Event) -> None:
         """The meters at their own intervals; what goes wrong there begins anew and stops no miner's sweep."""
+        own = self.config.agent
+        who = f"{own.org}-{own.site}-{own.name}"
         while not stop.is_set() and self.config.meter:
             try:
-                async with meter_drivers(self.config.meter, self.state_dir) as reads:
+                async with meter_drivers(self.config.meter, self.state_dir, who) as reads:
                     await _until(stop, self.meters.run(reads))
             except Exception as error:
                 log.exception("the meters are read anew after a fault of ours")

@@ -240,8 +240,14 @@ class Config(_Section):
         return [ExpectedPool(pool.host, pool.port, pool.user) for pool in self.pool]
 
     def credentials(self) -> Credentials:
-        """The drivers' logins: the configured ones over the makers' defaults; ConfigError: no password."""
+        """The drivers' logins, the configured ones over the makers'; ConfigError: a password is not there."""
         found, wrong = {}, []
+        for meter in self.meter:
+            for secret in meter.secrets():
+                try:
+                    secret.read()
+                except (private.PrivateFileError, UnicodeDecodeError) as error:
+                    wrong.append(f"meter {meter.name}: {error}")
         for family, login in self.login.items():
             try:
                 found[family] = login.user, login.password.read()

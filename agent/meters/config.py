@@ -58,6 +58,12 @@ def _address(text: str) -> str:
     return text
 
 
+def _topic(text: str) -> str:
+    if not text or any(mark in text for mark in "+#\0"):
+        raise ValueError("a topic of one meter, without + and #")
+    return text
+
+
 def _known(name: str) -> str:
     if not name.endswith(".toml"):  # one's own file is looked at when its folder is known
         register_map.load(name)
@@ -85,7 +91,7 @@ class Meter(Section, BaseModel):
         return Fraction(self.ct_ratio) * Fraction(self.vt_ratio)
 
     @property
-    def kind(self) -> str:
+    def record_source(self) -> str:
         """The record's source: modbus, http, snmp, mqtt or pulse."""
         raise NotImplementedError
 
@@ -121,7 +127,7 @@ class ModbusMeter(Meter):
     framing: Literal["tcp", "rtu"] = "tcp"
 
     @property
-    def kind(self) -> str:
+    def record_source(self) -> str:
         return "modbus"
 
     @property
@@ -156,7 +162,7 @@ class _WebMeter(Meter):
     login: MeterLogin | None = None
 
     @property
-    def kind(self) -> str:
+    def record_source(self) -> str:
         return "http"
 
     def at(self, base: Path) -> Meter:
@@ -220,7 +226,7 @@ class SnmpMeter(Meter):
             raise register_map.MapError(f"outlet: the map {self.map} counts by outlet: say which one")
 
     @property
-    def kind(self) -> str:
+    def record_source(self) -> str:
         return "snmp"
 
     @property
@@ -254,7 +260,63 @@ class SnmpMeter(Meter):
         return []
 
 
-AnyMeter = Annotated[ModbusMeter | ShellyMeter | TasmotaMeter | SnmpMeter, Field(discriminator="source")]
+class MqttMeter(Meter):
+    """A register, or pulses, that somebody publishes.
+
+    The payload is a plain number, or JSON in which a path such as `ENERGY.Total` or `phases.0.kwh` leads to
+    one. A register is taken once, dated when its message came. Pulses are counted: each message is one, or as
+    many as its path says; the count goes on over restarts.
+    """
+
+    source: Literal["mqtt"]
+    topic: Annotated[str, AfterValidator(_topic)]
+    kind: Literal["register", "pulse"] = "register"
+    unit: Literal["Wh", "kWh", "MWh"] = "kWh"  # of import and export
+    path: str | None = None
+    export_path: str | None = None
+    power_path: str | None = None  # in W
+    serial_path: str | None = None
+    wh_per_pulse: Decimal | int | None = Field(default=None, gt=0)
+    start_kwh: Decimal | int = Field(default=0, ge=0)  # what the meter showed when the counting began
+    login: MeterLogin | None = None
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> MqttMeter:
+        if (self.kind == "pulse") != (self.wh_per_pulse is not None):
+            raise ValueError('wh_per_pulse belongs to kind = "pulse": 1 for a meter of 1,000 pulses a kWh')
+        extra = (self.export_path, self.power_path, self.serial_path)
+        if self.path is None and any(extra):
+            raise ValueError("path: in a JSON payload, say where the register stands too")
+        return self
+
+    @property
+    def record_source(self) -> str:
+        return "pulse" if self.kind == "pulse" else "mqtt"
+
+    @property
+    def place(self) -> str:
+        return f"{self.address} {self.topic}"
+
+    def at(self, base: Path) -> Meter:
+        update: dict[str, object] = {}
+        if self.ca_file is not None:
+            update["ca_file"] = base / self.ca_file
+        if self.login is not None:
+            update["login"] = self.login.model_copy(update={"password": self.login.password.at(base)})
+        return self.model_copy(update=update)
+
+    def secrets(self) -> list[Secret]:
+        return [] if self.login is None else [self.login.password]
+
+    def mistakes(self) -> list[str]:
+        missing = self.ca_file is not None and not self.ca_file.is_file()
+        return [f"ca_file: {self.ca_file}: no such file"] if missing else []
+
+
+AnyMeter = Annotated[
+    ModbusMeter | ShellyMeter | TasmotaMeter | SnmpMeter | MqttMeter, Field(discriminator="source")
+]
 
 
 def check_names(meters: Sequence[Meter]) -> None:

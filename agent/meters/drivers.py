@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from agent.meters import oid_map, register_map
-from agent.meters.config import Meter, ModbusMeter, ShellyMeter, SnmpMeter, TasmotaMeter, host_port
+from agent.meters.config import Meter, ModbusMeter, MqttMeter, ShellyMeter, SnmpMeter, TasmotaMeter, host_port
 from agent.meters.told import Told
+from agent.readings import DeviceError
 
 Read = Callable[[], Awaitable[Told]]
 
@@ -18,8 +21,13 @@ SNMP_PORT = 161
 
 
 @contextlib.asynccontextmanager
-async def drivers(meters: Sequence[Meter], state_dir: Path) -> AsyncIterator[Mapping[str, Read]]:
-    """By the meter's name: a reading of it, or DeviceError; `state_dir` holds the counts of pulses."""
+async def drivers(
+    meters: Sequence[Meter], state_dir: Path, who: str = "agent"
+) -> AsyncIterator[Mapping[str, Read]]:
+    """By the meter's name: a reading of it, or DeviceError.
+
+    `state_dir` holds the counts of pulses; `who` tells this agent from others at a broker of meters.
+    """
     reads: dict[str, Read] = {}
     async with contextlib.AsyncExitStack() as stack:
         if modbus_meters := [meter for meter in meters if isinstance(meter, ModbusMeter)]:
@@ -28,6 +36,8 @@ async def drivers(meters: Sequence[Meter], state_dir: Path) -> AsyncIterator[Map
             reads |= await _http(web_meters, stack)
         if pdus := [meter for meter in meters if isinstance(meter, SnmpMeter)]:
             reads |= _snmp(pdus, stack)
+        if publishers := [meter for meter in meters if isinstance(meter, MqttMeter)]:
+            reads |= await _mqtt(publishers, state_dir, who, stack)
         yield reads
 
 
@@ -89,3 +99,34 @@ def _snmp(meters: Sequence[SnmpMeter], stack: contextlib.AsyncExitStack) -> dict
     for asker in askers.values():
         stack.callback(asker.close)
     return reads
+
+
+async def _mqtt(
+    meters: Sequence[MqttMeter], state_dir: Path, who: str, stack: contextlib.AsyncExitStack
+) -> dict[str, Read]:
+    from agent.meters import mqtt_meter
+    from agent.meters.pulses import PULSES_FILE, Pulses
+
+    reads: dict[str, Read] = {}
+    try:
+        pulses = Pulses(state_dir / PULSES_FILE)
+    except DeviceError as error:  # of the pulses alone: other meters go on
+        reads = {meter.name: functools.partial(_fail, error) for meter in meters if meter.kind == "pulse"}
+        pulses = Pulses()
+    by_broker: dict[tuple[object, ...], list[MqttMeter]] = {}
+    for meter in meters:
+        if meter.name not in reads:
+            by_broker.setdefault((meter.address, meter.login, meter.ca_file), []).append(meter)
+    for number, ours in enumerate(by_broker.values()):
+        listener = mqtt_meter.Listener(ours, pulses, f"hashledger-meters-{who}-{number}")
+        listener.start()
+        stack.callback(listener.stop)
+        keeping = asyncio.create_task(listener.keep())
+        stack.callback(keeping.cancel)
+        for meter in ours:
+            reads[meter.name] = functools.partial(listener.read, meter)
+    return reads
+
+
+async def _fail(error: DeviceError) -> Told:
+    raise error

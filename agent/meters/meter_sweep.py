@@ -133,7 +133,7 @@ def described(meter: Meter, told: Told | None, before: wire.Meter | None, at_us:
     return wire.Meter(
         at_us=at_us,
         meter=meter.name,
-        source=meter.kind,
+        source=meter.record_source,
         address=meter.place,
         register_map=meter.rules,
         make=told.make or (old.make if old else None),

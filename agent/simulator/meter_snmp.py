@@ -81,7 +81,7 @@ async def serve(
     community: str | None = "public",
     user: User | None = None,
 ) -> AsyncIterator[None]:
-    """A PDU's agent on its port; silent while its life is."""  # fmt: skip
+    """A PDU's agent on its port; silent while its life is."""
     machine = engine.SnmpEngine()
     transport = udp.UdpAsyncioTransport().open_server_mode((host, port))
     config.add_transport(machine, udp.DOMAIN_NAME, transport)

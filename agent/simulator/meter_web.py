@@ -83,7 +83,7 @@ async def serve(
     host: str = "127.0.0.1",
     login: Login | None = None,
 ) -> AsyncIterator[None]:
-    """One plug on its port; with `login` it wants that user and password."""  # fmt: skip
+    """One plug on its port; with `login` it wants that user and password."""
     nonce, closing = secrets.token_hex(8), asyncio.Event()
 
     async def answer(request: web.Request) -> web.StreamResponse:

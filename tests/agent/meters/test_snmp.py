@@ -107,7 +107,7 @@ def test_a_meter_of_the_configuration_is_read(tmp_path: Path) -> None:
             return await reads["m"]()
 
     assert asyncio.run(read()).import_wh is not None
-    assert (meter.kind, meter.place) == ("snmp", f"127.0.0.1:{port} pdu 1 outlet 9")
+    assert (meter.record_source, meter.place) == ("snmp", f"127.0.0.1:{port} pdu 1 outlet 9")
 
 
 @pytest.mark.parametrize(
