@@ -146,7 +146,7 @@ class Gateways:
 
 async def read(gateway: Gateway, unit: int, rules: RegisterMap, deadline_s: float) -> Told:
     """One meter's registers; DeviceError if its line, or the meter itself, does not answer."""
-    registers = rules.all()
+    registers = rules.every
     words: dict[str, list[int]] = {}
     failed: dict[str, DeviceError] = {}
     told_s = 0.0
@@ -192,7 +192,7 @@ async def _take(
 def parse(rules: RegisterMap, words: Mapping[str, list[int]], failed: Mapping[str, DeviceError]) -> Told:
     """What the words of a meter's registers say; exact."""
     told = Told(make=rules.make)
-    for name, register in rules.all().items():
+    for name, register in rules.every.items():
         where = f"{register.function}:{register.address} {register.type}"
         if name not in words:
             error = failed.get(name)
@@ -234,7 +234,7 @@ def _meaning(
 
 def _value(rules: RegisterMap, name: str, words: Mapping[str, list[int]]) -> tuple[Fraction, Fraction]:
     """A register in Wh or W with all that belongs to its sum, and the least change that it can show."""
-    register = rules.all()[name]
+    register = rules.every[name]
     if name not in words:
         raise NotRead(f"{name} belongs to the sum and was not read")
     factor = register.factor

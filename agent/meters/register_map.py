@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -142,7 +142,8 @@ class RegisterMap(Section, BaseModel):
             raise ValueError("; ".join(wrong))
         return self
 
-    def all(self) -> dict[str, Register]:
+    @cached_property
+    def every(self) -> dict[str, Register]:
         """Every register by name, energy first, with the map's own settings filled in."""
         ordered = sorted(self.registers.items(), key=lambda item: (item[0] in IDENTITY, item[0] in POWER))
         return {n: self._filled(r) for n, r in (*ordered, *self.parts.items(), *self.scaling.items())}

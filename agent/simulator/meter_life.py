@@ -58,6 +58,7 @@ class Curve:
     start_us: int
     base_w: int = 100_000
     swing_w: int = 50_000
+    _knots: dict[int, int] = field(default_factory=dict, repr=False)
     _sums: list[Fraction] = field(default_factory=lambda: [Fraction(0)], repr=False)  # Wh up to each knot
 
     def power_w(self, at_us: int) -> Fraction:
@@ -81,7 +82,10 @@ class Curve:
         return self._sums[knot] + mean_w * Fraction(rest_us, US_PER_HOUR)
 
     def _knot_w(self, number: int) -> int:
-        return self.base_w + random.Random(f"{self.seed}/{number}").randrange(self.swing_w + 1)
+        if number not in self._knots:
+            more_w = random.Random(f"{self.seed}/{number}").randrange(self.swing_w + 1)
+            self._knots[number] = self.base_w + more_w
+        return self._knots[number]
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def registers(rules: RegisterMap, shown: Shown, ratio: Fraction = Fraction(1)) -
             values[part] = third = Fraction(values[name]) / 3
             values[name] = Fraction(values[name]) - third
     found: dict[tuple[int, int], int] = {}
-    for name, register in rules.all().items():
+    for name, register in rules.every.items():
         value = values.get(name, Fraction(0))
         if isinstance(value, str) and register.type != "text":
             codes = [code for code, known in register.names.items() if known == value]

@@ -91,7 +91,7 @@ def test_a_digit_that_is_none_is_no_number() -> None:
 @pytest.mark.parametrize("name", register_map.names())
 def test_a_map_names_its_source_and_asks_for_nothing_else(name: str) -> None:
     rules = register_map.load(name)
-    registers = rules.all()
+    registers = rules.every
     ours = {(r.function, r.address + n) for r in registers.values() for n in range(r.count)}
     blocks = register_map.blocks(registers, rules.max_words)
     asked = [(b.function, b.address + n) for b in blocks for n in range(b.count)]
@@ -128,7 +128,7 @@ def told(name: str, shown: Shown) -> Told:
     rules = register_map.load(name)
     cells = meter_modbus.registers(rules, shown)
     words = {
-        n: [cells[r.function or 3, r.address + k] for k in range(r.count)] for n, r in rules.all().items()
+        n: [cells[r.function or 3, r.address + k] for k in range(r.count)] for n, r in rules.every.items()
     }
     return modbus.parse(rules, words, {})
 
@@ -142,7 +142,7 @@ def told(name: str, shown: Shown) -> Told:
 def test_every_map_decodes_what_its_meter_shows(
     name: str, import_wh: Fraction, export_wh: Fraction, power_w: Fraction
 ) -> None:
-    registers = register_map.load(name).all()
+    registers = register_map.load(name).every
     found = told(name, Shown(import_wh, export_wh, power_w, "12345"))
     assert found.unread == {}
     for field, truth in (("import_wh", import_wh), ("export_wh", export_wh), ("power_w", power_w)):
@@ -196,8 +196,8 @@ use = "exponent"
 def test_a_scaling_register_is_applied_exactly(count: int, exponent: int) -> None:
     rules = register_map.parse(SCALED, "scaled")
     words = {
-        "import_wh": meter_modbus.words(rules.all()["import_wh"], Fraction(count)),
-        "magnitude": meter_modbus.words(rules.all()["magnitude"], Fraction(exponent)),
+        "import_wh": meter_modbus.words(rules.every["import_wh"], Fraction(count)),
+        "magnitude": meter_modbus.words(rules.every["magnitude"], Fraction(exponent)),
     }
     assert modbus.parse(rules, words, {}).import_wh == Fraction(count) * 100 * Fraction(10) ** exponent
 
@@ -214,7 +214,7 @@ def test_a_sum_without_one_of_its_parts_is_not_read() -> None:
     rules = register_map.load("siemens_pac")
     cells = meter_modbus.registers(rules, Shown(Fraction(900), Fraction(0), Fraction(1), "1"))
     words = {
-        n: [cells[r.function or 3, r.address + k] for k in range(r.count)] for n, r in rules.all().items()
+        n: [cells[r.function or 3, r.address + k] for k in range(r.count)] for n, r in rules.every.items()
     }
     assert abs((modbus.parse(rules, words, {}).import_wh or 0) - 900) < 1
     del words["import_tariff_2"]
