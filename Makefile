@@ -1,13 +1,14 @@
 # make demo   the main job on one machine, nothing else installed     make demo ARGS="--exit --miners 24"
 # make test   format, lint, types, walls, tests                       make test ARGS="-k spool"
 # make bench  speed and memory, side by side with what others use
+# make chaos  agent, brokers and collector killed again and again    make chaos ARGS="--seed 7 --kills 20"
 # make fuzz   whatever comes from outside, mutated: devices' replies, messages, files, requests
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test bench fuzz check format clean
+.PHONY: demo test bench chaos fuzz check format clean
 
 demo: $(VENV)/.all
 	$(BIN)/hashledger demo $(ARGS)
@@ -18,6 +19,10 @@ test: check
 # Side by side with pyasic and pyasic-rs, one core, into build/bench.json. Simulated web pages need port 80: root.
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+# Needs mosquitto; as root it fills disks, too. A short form is part of make test.
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 # More than 100,000 mutated replies through every driver, and 5,000 of each other thing that comes from outside;
 # a short form is part of make test.

@@ -9,11 +9,11 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from agent import clock, decisions, identity, keys, listen, overrun, scan, sweep
+from agent import clock, decisions, identity, keys, listen, overrun, register, scan, sweep
 from agent.box_time import Box, LinuxBox
 from agent.clock import Clock
 from agent.config import Config
-from agent.exporter import Exporter, Snapshot, seen
+from agent.exporter import Exporter, Seen, Snapshot, seen
 from agent.intake import Intake
 from agent.meters.drivers import drivers as meter_drivers
 from agent.meters.meter_sweep import MeterSweep
@@ -27,7 +27,7 @@ from agent.states import StateWatch
 from agent.sweep import Outcome, Poll, Target
 from agent.transports.access import Access
 from agent.transports.http import Web
-from agent.wire import Event, Record
+from agent.wire import Event, Inventory, Record, Sweep
 
 log = logging.getLogger("hashledger.agent")
 
@@ -120,7 +120,10 @@ class Agent:
         self.left_out = 0  # sweeps, since the start
         self.meters = MeterSweep(config.meter, self.clock.now_us, self._append)
         self.exporter.meters = self.meters.seen
-        self.targets = {a: Target(a, self.roster.get(d).family) for a, d in self.roster.at.items()}
+        # The configuration may name other networks than when a device was met: it is not touched any more.
+        ours = scan.covers(config.network.scan, config.network.exclude)
+        known = {address: self.roster.get(device) for address, device in self.roster.at.items()}
+        self.targets = {a: Target(a, one.family) for a, one in known.items() if ours(a)}
 
     async def run(self, max_sweeps: int | None = None) -> None:
         """Run until SIGTERM or SIGINT, or for `max_sweeps` sweeps (a rehearsal); then stop cleanly."""
@@ -128,7 +131,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         fresh = not self.roster.devices
-        if fresh:
+        if not self.roster.restored:
             self.publisher.want_register()
         self.publisher.start()
         if self.config.exporter.port:
@@ -139,8 +142,8 @@ class Agent:
         meters = asyncio.create_task(self._read_meters(stop))  # a first scan may take minutes
         try:
             async with drivers(self.config) as poll:
-                if fresh:
-                    await _until(stop, self.restore())
+                if fresh and not self.roster.restored:
+                    await _until(stop, self.restore(REGISTER_WAIT_S))
                 if fresh or not self.targets:
                     await _until(stop, self.rescan(poll))
                 await asyncio.gather(
@@ -213,16 +216,21 @@ class Agent:
             while not stop.is_set():
                 await _until(stop, look(heard))
 
-    async def restore(self) -> None:
-        """A box that knows no device takes over the site's identities from the collector, if it has any."""
-        register = await asyncio.to_thread(self.publisher.take_register, REGISTER_WAIT_S)
-        if not register:
+    async def restore(self, wait_s: float = 0.0) -> None:
+        """A new box takes over the site's identities from the collector, as soon as its register comes."""
+        entries = await asyncio.to_thread(self.publisher.take_register, wait_s)
+        if entries is None:
             return
+        # What the devices paid to before this box: a change in the meantime is told like any other.
+        self.pools = PoolWatch(self.config.expected_pools(), [*self.roster.devices, *entries])
         ours = set(scan.addresses(self.config.network.scan, self.config.network.exclude))
-        restored = self.roster.restore(register, ours, self.clock.now_us())
-        self._append([restored], roster_changed=True)
-        self.targets = {a: Target(a, self.roster.get(d).family) for a, d in self.roster.at.items()}
-        self.report(f"register: {len(register)} devices known to the collector")
+        news = register.restore(self.roster, entries, ours, self.clock.now_us())
+        news += [e for one in news if isinstance(one, Inventory) for e in self.pools.take(one)]
+        self._append([*news])
+        self.intake.save_roster()
+        for address, device in self.roster.at.items():
+            self.targets.setdefault(address, Target(address, self.roster.get(device).family))
+        self.report(f"register: {len(entries)} devices known to the collector")
 
     def _look_at_the_clock(self) -> None:
         """Once a sweep, between two: what it changes holds for all that this session has dated."""
@@ -248,9 +256,11 @@ class Agent:
             self._append([*news])
             self.intake.save_roster()
 
-    async def sweep_once(self, poll: Poll, spread_s: float = 0.0) -> list[Outcome]:
+    async def sweep_once(self, poll: Poll, spread_s: float = 0.0) -> Sweep:
         """One sweep, its polls begun over `spread_s`: poll, know, spool, wake the publisher."""
         self._look_at_the_clock()
+        if not self.roster.restored:
+            await self.restore()
         began_s, started_us = time.monotonic(), self.clock.now_us()
         self._decide()
         outcomes = await sweep.sweep(
@@ -261,6 +271,13 @@ class Agent:
             deadline_s=self.config.network.longest_deadline_s,
             spread_s=spread_s,
         )
+        polled_s, before = time.monotonic(), {row.address: row.read_s for row in self.exporter.snapshot.seen}
+        rows: list[Seen] = []
+
+        def known(outcome: Outcome, device: bytes) -> None:
+            inventory = self.roster.known.devices.get(device)
+            rows.append(seen(outcome, inventory, self.power, polled_s, before.get(outcome.address)))
+
         records, swept = sweep.records(
             started_us,
             self.config.agent.interval_s,
@@ -269,17 +286,18 @@ class Agent:
             self.power,
             self.pools,
             self.states,
+            known,
         )
-        self._append([*records, *self._forged(started_us)], roster_changed=len(records) > 1)
-        for address in [o.address for o in outcomes if o.address not in self.roster.at]:
+        for address in [row.address for row in rows if row.address not in self.roster.at]:
             del self.targets[address]  # its device has moved away: the next scan tells of another
-        self._show(outcomes, began_s)
+        self._append([*records, *self._forged(started_us)], roster_changed=len(records) > 1)
+        self._show(rows, began_s)
         read = len(swept.devices) // 16
         self.report(
             f"sweep: {read} read, {len(swept.failures)} failed, {time.monotonic() - began_s:.1f} s;"
             f" spool {self.spool.depth().waiting} waiting"
         )
-        return outcomes
+        return swept
 
     def _forged(self, now_us: int) -> list[Record]:
         """An event where somebody has spoken in the collector's name since the last sweep."""
@@ -287,10 +305,8 @@ class Agent:
         self.forged_told += new
         return [Event(now_us, "forged_word", detail={"count": str(new)})] if new else []
 
-    def _show(self, outcomes: list[Outcome], began_s: float) -> None:
-        ended_s, before = time.monotonic(), {row.address: row.read_s for row in self.exporter.snapshot.seen}
-        known = {address: self.roster.get(device) for address, device in self.roster.at.items()}
-        rows = [seen(o, known.get(o.address), self.power, ended_s, before.get(o.address)) for o in outcomes]
+    def _show(self, rows: list[Seen], began_s: float) -> None:
+        ended_s = time.monotonic()
         self.exporter.snapshot = Snapshot(
             ended_s, ended_s - began_s, rows, self.publisher.connected, self.pools.unexpected_count,
             self.publisher.refused_words, self.intake.pressure, self.left_out,

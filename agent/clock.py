@@ -229,7 +229,7 @@ class Clock:
             self._box.boot, moment.base_us, anchor_us, self._since_us, vouched, self._synchronised_once
         )
         with contextlib.suppress(OSError):  # a full disk: after a restart the anchor is taken anew
-            write_whole(self._path, msgspec.json.encode(kept))
+            write_whole(self._path, [msgspec.json.encode(kept)])
 
     def _restore(self) -> None:
         try:

@@ -6,15 +6,24 @@ import base64
 import ipaddress
 import re
 import tomllib
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from agent import listen, private
 from agent.meters.config import AnyMeter, check_names
+from agent.miners import fields
 from agent.pace import SILENT_PER_S
 from agent.pools import ExpectedPool
 from agent.power import NO_RULES, Correction, PowerRules
@@ -50,6 +59,19 @@ def _network(text: str) -> str:
     return text
 
 
+def _mac(text: str) -> str:
+    if (found := fields.mac(text)) is None:
+        raise ValueError("no MAC of one device; write it like aa:bb:cc:dd:ee:ff")
+    return found
+
+
+def _past(day: date) -> date:
+    if day > datetime.now(UTC).date() + timedelta(days=1):  # a day's grace for the zones east of ours
+        raise ValueError("is in the future: the day on which it was measured")
+    return day
+
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Cidr = Annotated[str, AfterValidator(_network)]
 
 
@@ -134,11 +156,11 @@ class CorrectionSection(_Section):
     """A factor found against a meter; of one device (serial or mac) or of a model."""
 
     factor: float = Field(gt=0.5, lt=2.0)  # beyond that the meter or the device is broken
-    measured: date
-    evidence: str = Field(min_length=1)
-    serial: str | None = None
-    mac: str | None = None
-    model: str | None = None
+    measured: Annotated[date, AfterValidator(_past)]
+    evidence: Words
+    serial: Words | None = None
+    mac: Annotated[str, AfterValidator(_mac)] | None = None
+    model: Words | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> CorrectionSection:

@@ -81,7 +81,7 @@ def append(path: Path, decision: Decision) -> None:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         content = [*load(path), decision]
-        write_whole(path, msgspec.json.format(msgspec.json.encode(content), indent=1))
+        write_whole(path, [msgspec.json.format(msgspec.json.encode(content), indent=1)])
 
 
 def split_of(inventory: Inventory, at_us: int, reason: str) -> Split:
@@ -142,10 +142,17 @@ def _bind(roster: Roster, decision: Bind, now_us: int) -> News:
     known, kept, other = roster.known, decision.device, decision.other
     if not {kept, other} <= known.devices.keys() or kept == other:
         raise DecisionsError("not two devices that are known")
-    before, gone = known.devices[kept], known.devices[other]
-    for one in (before, gone):
+    for one in (known.devices[kept], known.devices[other]):
         known.swear(kept, one.serial, one.mac)
-    known.sworn[kept] |= known.sworn.get(other, set())
+    return join(roster, kept, other, now_us, decision.reason)
+
+
+def join(roster: Roster, kept: bytes, other: bytes, now_us: int, reason: str) -> News:
+    """The second of two known devices is the first from now on: the records that this brings."""
+    known = roster.known
+    before, gone = known.devices[kept], known.devices[other]
+    if other in known.sworn:
+        known.sworn.setdefault(kept, set()).update(known.sworn[other])
     at = [(address, device) for address, device in known.at.items() if device in (kept, other)]
     new_address = next((address for address, device in at if device == other), before.address)
     known.drop(other)
@@ -163,7 +170,7 @@ def _bind(roster: Roster, decision: Bind, now_us: int) -> News:
         place.update({key: kept for key, device in place.items() if device == other})
     _rename(roster, other, kept)
     detail = {
-        "other": other.hex(), "address": new_address, "reason": decision.reason,
+        "other": other.hex(), "address": new_address, "reason": reason,
         "serial": inventory.serial or "", "mac": inventory.mac or "",
     }  # fmt: skip
     return [

@@ -11,18 +11,20 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from socketserver import ThreadingMixIn
 from typing import Any, NamedTuple
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from agent.clock import Stated
 from agent.intake import Pressure
 from agent.meters.meter_sweep import MeterSeen
+from agent.pools import endpoint
 from agent.power import NO_RULES, PowerRules
-from agent.readings import NO_SHARES, Failure, Shares, shares
+from agent.readings import NO_SHARES, Failure, Pool, Shares, shares
 from agent.spool import Spool
 from agent.sweep import Outcome
 from agent.wire import Inventory
@@ -51,6 +53,10 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hashledger_agent_broker_connected": ("1 while connected to the broker", ()),
     "hashledger_agent_refused_words": ("Messages in the collector's name that it has not signed", ()),
     "hashledger_agent_unexpected_pool_devices": ("Devices with a pool that is not on the list", ()),
+    "hashledger_agent_pool_devices": (
+        "Devices by the host and port of the pool that they work for",
+        ("pool",),
+    ),
     "hashledger_agent_device_hashrate_hashes_per_second": ("Hashrate of a device", ("address", "model")),
     "hashledger_agent_device_power_watts": (
         "Power of a device, corrected as the configuration has it",
@@ -92,6 +98,7 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 # One site's devices. Each has some ten series: more, and a scrape takes longer than Prometheus waits.
 MAX_DEVICES = 10_000
+MAX_POOLS = 20  # a farm has a handful; who points devices at many makes no series of them
 
 
 class Seen(NamedTuple):
@@ -110,6 +117,7 @@ class Seen(NamedTuple):
     told_power_w: float | None = None
     told_origin: str = ""
     shares: Shares = NO_SHARES
+    pool: str = ""  # host and port of the one that it works for
 
 
 @dataclass(slots=True)
@@ -139,8 +147,19 @@ def seen(
     return Seen(
         outcome.address, model, "reading", str(r.state), r.hashrate_hs, r.power_w, str(r.power_origin or ""),
         max(r.chip_temps_c, default=None), now_s, outcome.took_s, told.power_w, str(told.power_origin or ""),
-        shares(told.pools),
+        shares(told.pools), _working_for(told.pools),
     )  # fmt: skip
+
+
+def _working_for(pools: Sequence[Pool]) -> str:
+    url = next((pool.url for pool in pools if pool.active and not pool.fee), None)
+    return "" if url is None else _shown(url)
+
+
+@lru_cache(maxsize=1024)  # a farm's devices have the same few
+def _shown(url: str) -> str:
+    place = endpoint(url)
+    return f"{place[0]}:{place[1]}" if place else "unreadable"
 
 
 class Exporter:
@@ -156,15 +175,12 @@ class Exporter:
 
     def serve(self, host: str, port: int) -> WSGIServer:
         """Serve in a thread of its own; OSError if the port is taken."""
-        registry = CollectorRegistry()
-        registry.register(self)
-        metrics = make_wsgi_app(registry)
 
         def route(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
             path = environ.get("PATH_INFO", "")
             if path == "/metrics":
-                shown: Iterable[bytes] = metrics(environ, start)
-                return shown
+                start("200 OK", [("Content-Type", CONTENT_TYPE_LATEST)])
+                return self.page()
             status, text = "200 OK", "ok"
             if path == "/readyz" and (text := self.not_ready() or "ok") != "ok":
                 status = "503 Service Unavailable"
@@ -187,6 +203,11 @@ class Exporter:
         if age_s > 3 * self._interval_s:
             return f"the last sweep ended {age_s:.0f} s ago; the interval is {self._interval_s} s"
         return snapshot.pressure.trouble
+
+    def page(self) -> Iterator[bytes]:
+        """The page of metrics, one at a time: the whole of ten thousand devices takes 30 MiB to make."""
+        for metric in self.collect():
+            yield generate_latest(_One(metric))
 
     def collect(self) -> Iterator[Metric]:
         snapshot = self.snapshot
@@ -222,6 +243,17 @@ class Exporter:
             yield from _devices(snapshot.seen[:MAX_DEVICES])
 
 
+class _One(CollectorRegistry):
+    """A registry of one metric."""
+
+    def __init__(self, metric: Metric) -> None:
+        super().__init__()
+        self._metric = metric
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._metric
+
+
 def _fleet(rows: Sequence[Seen]) -> Iterator[Metric]:
     yield _gauge("hashledger_agent_devices", {(k,): n for k, n in Counter(r.result for r in rows).items()})
     hashrates = [row.hashrate_hs for row in rows if row.hashrate_hs is not None]
@@ -232,6 +264,11 @@ def _fleet(rows: Sequence[Seen]) -> Iterator[Metric]:
         if row.power_w is not None:
             power[(row.origin,)] = power.get((row.origin,), 0.0) + row.power_w
     yield _gauge("hashledger_agent_power_watts", power)
+    pools = Counter(row.pool for row in rows if row.pool)
+    shown = dict(pools.most_common(MAX_POOLS))
+    if rest := pools.total() - sum(shown.values()):
+        shown["other"] = rest
+    yield _gauge("hashledger_agent_pool_devices", {(pool,): count for pool, count in shown.items()})
 
 
 # A scraper asks at once; a connection that says nothing may not hold a thread for ever.
@@ -301,7 +338,9 @@ def _meters(rows: Sequence[MeterSeen]) -> Iterator[Metric]:
                 read[row.meter, row.model] = value
         yield _counter(f"{name}{field_name}_watt_hours_total", read)
     yield _gauge(f"{name}power_watts", {(r.meter, r.model): r.power_w for r in rows if r.power_w is not None})
-    yield _gauge(f"{name}reading_age_seconds", {(r.meter,): now_s - r.read_s for r in rows if r.read_s})
+    yield _gauge(
+        f"{name}reading_age_seconds", {(r.meter,): now_s - r.read_s for r in rows if r.read_s is not None}
+    )
     yield _gauge(f"{name}problem", {(r.meter, r.problem.split(":")[0]): 1 for r in rows if r.problem})
 
 

@@ -18,8 +18,9 @@ What a device showed once is not forgotten because one reading fails to tell it.
 from __future__ import annotations
 
 import os
+import sys
 import uuid
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ class _File(msgspec.Struct):
     copied: list[str] = []
     sworn: list[tuple[bytes, str, str]] = []
     decided: int = 0
+    restored: bool = True  # files of before there was this word are those of boxes that have run for long
 
 
 class Roster:
@@ -64,13 +66,15 @@ class Roster:
         self.known = Known()
         self.doubts: dict[tuple[bytes, tuple[bytes, ...], str], OpenDoubt] = {}
         self.decided = 0
+        self.restored = False  # True once the collector's register was taken over
         self._displaced: dict[bytes, Event] = {}
         self._announced: set[bytes] = set()  # devices whose inventory this session has sent
         self._moves: set[tuple[str, bytes, bytes]] = (
             set()
         )  # board, from, to: twice the same is a copied serial
-        # address -> what its last reading told, and whose it was: an unchanged one costs no matching.
-        self._last: dict[str, tuple[tuple[object, ...], Model | None, bytes]] = {}
+        # address -> what its last reading told (its hash: the words of ten thousand take 5 MiB), and whose it
+        # was: an unchanged one costs no matching.
+        self._last: dict[str, tuple[int, Model | None, bytes]] = {}
         self._take(known)
 
     def _take(self, inventories: Iterable[Inventory]) -> None:
@@ -96,10 +100,12 @@ class Roster:
         return self.known.devices[device]
 
     def restore(self, register: Iterable[Inventory], addresses: Container[str], now_us: int) -> Event:
-        """Take over a site's identities from the collector's register; only these addresses are ours."""
+        """Know a site's devices from the collector's register; only these addresses are ours, where free."""
         self._take(
-            entry if entry.address in addresses else msgspec.structs.replace(entry, address="")
-            for entry in register
+            entry
+            if entry.address in addresses and entry.address not in self.at
+            else msgspec.structs.replace(entry, address="")
+            for entry in tuple(register)
         )
         return Event(now_us, "roster_restored", detail={"devices": str(len(self.known.devices))})
 
@@ -281,13 +287,14 @@ def _boards(told: list[str], before: list[str], still: list[str]) -> list[str]:
     return told + rest[: max(0, len(before) - len(told))]
 
 
-def _told(reading: Reading) -> tuple[object, ...]:
-    """Everything that a reading says for the inventory, to compare it with the last one."""
+def _told(reading: Reading) -> int:
+    """The hash of everything that a reading says for the inventory, to compare it with the last one."""
     r = reading
-    return (
+    told = (
         r.serial, r.mac, r.family, r.make, r.model, r.firmware, r.hostname, r.board_serials, r.psu_serial,
         *[(pool.url, pool.user, pool.active, pool.priority, pool.fee) for pool in r.pools],
     )  # fmt: skip
+    return hash(told)
 
 
 def _inventory(
@@ -296,9 +303,9 @@ def _inventory(
     """The device as this reading shows it; what the reading did not tell stays as it was known before."""
     fresh: dict[str, Any] = {
         "family": reading.family,
-        "make": reading.make,
-        "model": reading.model,
-        "firmware": reading.firmware,
+        "make": _shared(reading.make),
+        "model": _shared(reading.model),
+        "firmware": _shared(reading.firmware),
         "serial": reading.serial,
         "mac": reading.mac,
         "hostname": reading.hostname,
@@ -316,6 +323,11 @@ def _inventory(
     if before is None:
         return Inventory(at_us=reading.observed_us, device=device, address=address, **told)
     return msgspec.structs.replace(before, address=address, **told)
+
+
+def _shared(text: str | None) -> str | None:
+    """The same text as one object: a fleet has a handful of models and firmwares."""
+    return None if text is None else sys.intern(text)
 
 
 def _pool_use(pool: Pool) -> PoolUse:
@@ -341,6 +353,7 @@ def load(path: Path) -> Roster:
     roster.known.copied = set(kept.copied)
     roster.doubts = {(d.device, d.candidates, d.evidence): d for d in kept.doubts}
     roster.decided = kept.decided
+    roster.restored = kept.restored
     return roster
 
 
@@ -349,21 +362,31 @@ def save(roster: Roster, path: Path) -> None:
     known = roster.known
     sworn = sorted((device, kind, key) for device, keys in known.sworn.items() for kind, key in keys)
     content = _File(
-        roster.devices,
+        [],
         list(roster.doubts.values()),
         known.former,
         sorted(known.copied),
         sworn,
         roster.decided,
+        roster.restored,
     )
-    write_whole(path, msgspec.json.format(msgspec.json.encode(content), indent=1))
+    write_whole(path, _lines(content, roster.devices))
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def _lines(content: _File, devices: Iterable[Inventory]) -> Iterator[bytes]:
+    """The file's JSON, a device a line: of ten thousand devices no copy is made as a whole."""
+    head, mark, tail = msgspec.json.encode(content).partition(b'"devices":[')
+    yield head + mark
+    for number, device in enumerate(devices):
+        yield (b",\n" if number else b"\n") + msgspec.json.encode(device)
+    yield b"\n" + tail + b"\n"
+
+
+def write_whole(path: Path, content: Iterable[bytes]) -> None:
     """The file, whole or as it was."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
-        file.write(content)
+        file.writelines(content)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

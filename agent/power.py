@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
+from agent.matching import normal_serial
 from agent.miners import hardware
 from agent.readings import PowerOrigin, Reading, State
 from agent.wire import Event, Inventory
@@ -28,13 +29,25 @@ class Correction:
     mac: str | None = None
     model: str | None = None
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it names; a serial in the form in which identity compares it."""
+        if self.serial:
+            return "serial", normal_serial(self.serial)
+        return ("mac", self.mac) if self.mac else ("model", self.model or "")
+
 
 @dataclass(frozen=True, slots=True)
 class PowerRules:
-    """The declared rules; the first correction that fits counts, a device's before its model's."""
+    """The declared rules; of two corrections for the same the first counts, a device's before its model's."""
 
     nameplate: bool = False
     corrections: tuple[Correction, ...] = ()
+    _factors: dict[tuple[str, str], float] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        factors = {one.key: one.factor for one in reversed(self.corrections)}
+        object.__setattr__(self, "_factors", factors)
 
     def settle(self, reading: Reading, device: Inventory) -> Reading:
         """The reading with its power as the rules have it; a measured watt keeps its origin."""
@@ -54,10 +67,12 @@ class PowerRules:
         return [Event(at_us, "power_rules", detail=detail)]
 
     def _factor(self, device: Inventory) -> float | None:
-        for one in self.corrections:
-            if (one.serial and one.serial == device.serial) or (one.mac and one.mac == device.mac):
-                return one.factor
-        return next((one.factor for one in self.corrections if one.model and one.model == device.model), None)
+        keys = (
+            ("serial", normal_serial(device.serial or "")),
+            ("mac", device.mac or ""),
+            ("model", device.model or ""),
+        )
+        return next((self._factors[key] for key in keys if key in self._factors), None)
 
     @staticmethod
     def _by_nameplate(reading: Reading, device: Inventory) -> Reading:

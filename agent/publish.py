@@ -82,12 +82,13 @@ class Publisher:
         self._register_wanted = True
 
     def take_register(self, wait_s: float) -> list[wire.Inventory] | None:
-        """The site's register, waiting up to `wait_s` for it; None if none came. Not asked for any more."""
+        """The site's register, waiting up to `wait_s` for it; None: it has not come yet, and is wanted on."""
         with self._wake:
             self._wake.wait_for(lambda: self._register is not None or self._stopping, wait_s)
-            self._register_wanted = False
             register, self._register = self._register, None
-        self._client.unsubscribe(self._topics["register"])
+            self._register_wanted = register is None
+        if register is not None:
+            self._client.unsubscribe(self._topics["register"])
         return register
 
     def start(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ FULL_EVERY_US = 30 * 60 * 1_000_000
 # less often, but never less than this, or its return would make a gap. A refusal costs nothing: no pause.
 COSTLY_S = 1.0
 PATIENCE = 2
+MAX_SLOW = 1000  # each holds a socket and some 15 KiB
 LONGEST_PAUSE_S = 300.0
 # No device takes as long to boot; from then on its API is closed, for whatever cause.
 LONGEST_BOOT_S = 900.0
@@ -37,6 +38,7 @@ _ORIGINS = {origin: number for number, origin in enumerate(wire.ORIGINS)}
 _STATES = {state: number for number, state in enumerate(wire.STATES)}
 
 T = TypeVar("T")
+Cells = tuple[float | int | None, ...]
 
 Poll = Callable[[str, str | None, bool], Awaitable[Reading]]  # (address, family, full)
 
@@ -105,16 +107,17 @@ async def sweep(
 ) -> list[Outcome]:
     """Poll every target once, `concurrency` at a time, each within `deadline_s`; never raises for one.
 
-    The polls begin over `spread_s`, each device always at the same moment of it.
+    The polls begin over `spread_s`, each device always at the same moment of it. One that takes longer than
+    COSTLY_S leaves its place to the next, MAX_SLOW at most: the hung ones of a large site would else fill all
+    places for one deadline after another.
     """
     queue = iter(sorted(targets, key=_place) if spread_s else targets)
     began_s = time.monotonic()
     outcomes: list[Outcome] = []
-    deadlines: list[Deadline] = []
+    polling: set[Deadline] = set()
 
     async def work() -> None:
-        deadline = Deadline(deadline_s)
-        deadlines.append(deadline)
+        polling.add(deadline := Deadline(deadline_s))
         for target in queue:
             early_s = spread_s and began_s + target.phases[0] * spread_s - time.monotonic()
             if early_s > EARLY_S:
@@ -123,10 +126,14 @@ async def sweep(
             outcomes.append(outcome)
             if done is not None:
                 done(outcome)
+            if deadline.left_its_place:
+                break
+        polling.remove(deadline)
 
-    watcher = asyncio.create_task(_watch(deadlines))
+    group = asyncio.TaskGroup()
+    watcher = asyncio.create_task(_watch(polling, lambda: group.create_task(work())))
     try:
-        async with asyncio.TaskGroup() as group:
+        async with group:
             for _ in range(min(concurrency, len(targets))):
                 group.create_task(work())
     finally:
@@ -141,11 +148,12 @@ def _place(target: Target) -> float:
 class Deadline:
     """The end of whatever poll a task is at; one look over all, where a timer each cost its setting."""
 
-    __slots__ = ("_late", "_seconds", "_task", "_until_s")
+    __slots__ = ("_late", "_seconds", "_task", "_until_s", "left_its_place")
 
     def __init__(self, seconds: float) -> None:
         self._task = asyncio.current_task()
         self._seconds, self._until_s, self._late = seconds, math.inf, False
+        self.left_its_place = False
 
     async def hold(self, poll: Awaitable[T]) -> T:
         """What is awaited; DeviceTimeout where it takes too long."""
@@ -163,6 +171,10 @@ class Deadline:
                 self._late = False
                 self._task.uncancel()
 
+    def is_slow(self, now_s: float) -> bool:
+        """True where the poll has been under way for COSTLY_S."""
+        return self._until_s - self._seconds + COSTLY_S <= now_s
+
     def look(self, now_s: float) -> None:
         """End the poll if its time is over."""
         assert self._task is not None
@@ -171,11 +183,17 @@ class Deadline:
             self._task.cancel()
 
 
-async def _watch(deadlines: Sequence[Deadline]) -> None:
+async def _watch(polling: set[Deadline], replace: Callable[[], object]) -> None:
     while True:
         await asyncio.sleep(LOOK_S)
-        for deadline in deadlines:
-            deadline.look(time.monotonic())
+        now_s = time.monotonic()
+        slow = sum(deadline.left_its_place for deadline in polling)
+        for deadline in tuple(polling):
+            if slow < MAX_SLOW and not deadline.left_its_place and deadline.is_slow(now_s):
+                deadline.left_its_place = True
+                slow += 1
+                replace()
+            deadline.look(now_s)
 
 
 async def poll_one(target: Target, poll: Poll, now_us: Callable[[], int], deadline: Deadline) -> Outcome:
@@ -232,23 +250,30 @@ def _failed(target: Target, observed_us: int, error: DeviceError, began_s: float
 def records(
     started_us: int,
     interval_s: int,
-    outcomes: Iterable[Outcome],
+    outcomes: list[Outcome],
     roster: Roster,
     power: PowerRules = NO_RULES,
     pools: PoolWatch | None = None,
     states: StateWatch | None = None,
+    known: Callable[[Outcome, bytes], object] = lambda _outcome, _device: None,
 ) -> tuple[list[Record], Sweep]:
-    """The records that a sweep's outcomes make, changes first and the sweep last; and the sweep."""
-    told = list(outcomes)
+    """The records that a sweep's outcomes make, changes first and the sweep last; and the sweep.
+
+    Takes the outcomes out of their list: ten thousand full readings are 25 MiB, and what is made of them is
+    as much again. `known` hears of each outcome with its device (empty where none is known).
+    """
     claimed = roster.claims(
         (outcome.address, outcome.result if outcome.full else None)
-        for outcome in told
+        for outcome in outcomes
         if isinstance(outcome.result, Reading)
     )
     changes: list[Inventory | Event] = []
-    readings: list[tuple[bytes, Reading]] = []
+    devices: list[bytes] = []
+    cells: list[Cells] = []
     failures: list[FailedPoll] = []
-    for outcome in told:
+    outcomes.reverse()
+    while outcomes:
+        outcome = outcomes.pop()
         result = outcome.result
         if isinstance(result, Failure):
             device = roster.at.get(outcome.address, b"")
@@ -256,6 +281,7 @@ def records(
             if states is not None and device:
                 changes += states.take(device, result.observed_us, result.kind, result.detail)
             failures.append(FailedPoll(device, outcome.address, delay_ms, result.kind, result.detail))
+            known(outcome, device)
             continue
         if outcome.full:
             device, news = roster.observe(outcome.address, result, hardware.find(result.model), claimed)
@@ -265,44 +291,40 @@ def records(
         else:  # its device has just turned up at another address: who this is, the next full reading tells
             text = "not told apart from the device that was here; read in full next time"
             failures.append(FailedPoll(b"", outcome.address, 0, FailureKind.PROTOCOL, text))
+            known(outcome, b"")
             continue
         if states is not None:
             changes += states.take(device, result.observed_us, result.state)
-        readings.append(
-            (device, power.settle(result, roster.get(device)) if power is not NO_RULES else result)
-        )
+        devices.append(device)
+        settled = power.settle(result, roster.get(device)) if power is not NO_RULES else result
+        cells.append(_cells(settled, started_us))
+        known(outcome, device)
     changes += roster.settle()
     if pools is not None:
         changes += [e for one in changes if isinstance(one, Inventory) for e in pools.take(one)]
-    swept = columns(started_us, interval_s, readings, failures)
+    columns = zip(*cells, strict=True) if cells else ((),) * len(wire.COLUMNS)
+    swept = Sweep(
+        started_us=started_us,
+        interval_s=interval_s,
+        devices=b"".join(devices),
+        columns={name: wire.column(name, told) for name, told in zip(wire.COLUMNS, columns, strict=True)},
+        failures=failures,
+    )
     return [*changes, swept], swept
 
 
-def columns(
-    started_us: int,
-    interval_s: int,
-    readings: Sequence[tuple[bytes, Reading]],
-    failures: list[FailedPoll],
-) -> Sweep:
-    """Readings as the wire's columns."""
-    rows = [reading for _, reading in readings]
-    counts = [shares(reading.pools) for reading in rows]
-    cells: dict[str, Sequence[float | int | None]] = {
-        "delay_ms": [(r.observed_us - started_us) // 1000 for r in rows],
-        "hashrate_mhs": [r.hashrate_hs for r in rows],
-        "power_mw": [r.power_w for r in rows],
-        "origin": [_ORIGINS[r.power_origin] for r in rows],
-        "state": [_STATES[r.state] for r in rows],
-        "uptime_s": [r.uptime_s for r in rows],
-        "chip_temp_dc": [max(r.chip_temps_c, default=None) for r in rows],
-        "fan_rpm": [min(r.fans_rpm, default=None) for r in rows],
-        "accepted": [count.accepted for count in counts],
-        "rejected": [count.rejected for count in counts],
-    }
-    return Sweep(
-        started_us=started_us,
-        interval_s=interval_s,
-        devices=b"".join(device for device, _ in readings),
-        columns={name: wire.column(name, cells[name]) for name in wire.COLUMNS},
-        failures=failures,
+def _cells(reading: Reading, started_us: int) -> Cells:
+    """What a reading puts into the wire's columns, in their order."""
+    count = shares(reading.pools)
+    return (
+        (reading.observed_us - started_us) // 1000,
+        reading.hashrate_hs,
+        reading.power_w,
+        _ORIGINS[reading.power_origin],
+        _STATES[reading.state],
+        reading.uptime_s,
+        max(reading.chip_temps_c, default=None),
+        min(reading.fans_rpm, default=None),
+        count.accepted,
+        count.rejected,
     )

@@ -45,6 +45,8 @@ class Fleet:
     results: Mapping[str, int] = field(default_factory=dict)
     hashrate_hs: float | None = None
     power_w: Mapping[str, float] = field(default_factory=dict)
+    pools: Mapping[str, int] = field(default_factory=dict)  # host and port -> devices that work for it
+    unexpected: int | None = None  # devices with a pool that nobody listed
     spool_waiting: int | None = None
     spool_age_s: float | None = None
     spool_bytes: int | None = None
@@ -57,6 +59,7 @@ def parse(text: str) -> Fleet:
     one: dict[str, float] = {}
     results: dict[str, int] = {}
     power_w: dict[str, float] = {}
+    pools: dict[str, int] = {}
     rows: dict[str, dict[str, Any]] = {}
     name = ""
     for family in text_string_to_metric_families(text):
@@ -68,6 +71,8 @@ def parse(text: str) -> Fleet:
                 results[labels.get("result", "?")] = int(value)
             elif sample.name == "hashledger_agent_power_watts":
                 power_w[labels.get("origin", "?")] = value
+            elif sample.name == "hashledger_agent_pool_devices":
+                pools[labels.get("pool", "?")] = int(value)
             elif sample.name.startswith(_DEVICE) and "address" in labels:
                 _note(rows.setdefault(labels["address"], {}), sample.name, labels, value)
             elif not labels:
@@ -81,6 +86,8 @@ def parse(text: str) -> Fleet:
         results=results,
         hashrate_hs=one.get("hashrate_hashes_per_second"),
         power_w=power_w,
+        pools=pools,
+        unexpected=_whole(one.get("unexpected_pool_devices")),
         spool_waiting=_whole(one.get("spool_waiting_batches")),
         spool_age_s=one.get("spool_oldest_waiting_age_seconds"),
         spool_bytes=_whole(one.get("spool_bytes")),

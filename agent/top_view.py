@@ -111,7 +111,7 @@ _SORTED_BY = {
     "chip": "chip C", "state": "state", "age": "age s",
 }  # fmt: skip
 WEAK_SHARE = 0.8  # of its model's median: below, a row is marked
-HEAD_LINES = 5
+HEAD_LINES = 6
 FOOT_LINES = 1
 _HELP = "sort: w worst, a m h p e t s g column  r reverse  / filter  j k move  q quit"
 
@@ -145,6 +145,12 @@ def _head(fleet: Fleet) -> Iterator[Text]:
     total = "-" if fleet.hashrate_hs is None else f"{fleet.hashrate_hs / 1e15:,.3f}"
     power = "  ".join(f"{origin} {_power(watts)}" for origin, watts in fleet.power_w.items())
     yield Text(f"{total} PH/s  power: {power or '-'}")
+    line = Text("pools ")
+    if fleet.unexpected:
+        line.append(f"UNLISTED at {fleet.unexpected} devices  ", style="red")
+    most = sorted(fleet.pools.items(), key=lambda pool: (-pool[1], pool[0]))
+    line.append("  ".join(f"{_clean(pool)} {count}" for pool, count in most) or "-")
+    yield line
     line = Text("devices ")
     for result, count in fleet.results.items():
         line.append(f"{count} {result}  ", style="red" if result != "reading" and count else "")
@@ -190,10 +196,15 @@ def _row(device: Device) -> Text:
 
 
 def _cell(text: str, width: int, right: bool) -> str:
-    clean = "".join(c if c.isprintable() else "?" for c in text)
+    clean = _clean(text)
     if len(clean) > width:
         clean = f"{clean[: width - 1]}~"
     return clean.rjust(width) if right else clean.ljust(width)
+
+
+def _clean(text: str) -> str:
+    """A device's own words: none of them may move the cursor."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _power(watts: float) -> str:

@@ -254,7 +254,8 @@ def check_name(name: str) -> str:
 
 def pack(records: Sequence[Record]) -> bytes:
     """Records as payload bytes; the same records give the same bytes."""
-    return zstandard.ZstdCompressor(level=3).compress(msgspec.msgpack.encode(list(records)))
+    packed = zstandard.ZstdCompressor(level=3).compress(msgspec.msgpack.encode(list(records)))
+    return bytes(memoryview(packed))  # the compressor's own bytes keep the room of the worst case
 
 
 def unpack(payload: bytes) -> list[Record]:

@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from agent import app, config, keys
-from agent.readings import Reading
-from agent.sweep import Outcome, Target
+from agent import app, config, keys, wire
+from agent.sweep import Target
 from agent.transports import loop
+from agent.wire import Sweep
 from bench import child
 
 CONFIG = """
@@ -54,10 +54,10 @@ async def serve(settings: dict[str, Any]) -> None:
         agent.spool.close()
 
 
-def _counts(outcomes: list[Outcome]) -> dict[str, int]:
-    """What a sweep read; the agent keeps no outcomes, so neither does the measurement."""
-    readings = [o.result for o in outcomes if isinstance(o.result, Reading)]
-    return {"readings": len(readings), "hashrates": sum(r.hashrate_hs is not None for r in readings)}
+def _counts(swept: Sweep) -> dict[str, int]:
+    """What a sweep read."""
+    rates = wire.values(swept, "hashrate_mhs")
+    return {"readings": len(rates), "hashrates": sum(rate is not None for rate in rates)}
 
 
 if __name__ == "__main__":

@@ -12,16 +12,19 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
 
-from collector import broker, ca, config, imports, journal, private
+from collector import broker, ca, config, imports, journal, meter_files, private, room
 from collector.config import Config, ConfigError
 from collector.desk import Desk, keys
 from collector.export import prometheus
 from collector.facts import period_facts
+from collector.half_hourly import HalfHourly
 from collector.ingest import Inbox, Ingest
 from collector.journal import Journal
 from collector.ledger import tables
 from collector.link import Link
+from collector.meter_watch import MeterWatch
 from collector.overview import overview
 from collector.register import Register
 from collector.roll import load as load_roll
@@ -66,17 +69,28 @@ def load_facts(path: Path, site: str, period: str) -> PeriodFacts:
 
 def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> None:
     """Run until `stop` is set; what is committed by then is acknowledged. CollectorError if a part fails."""
+    try:
+        _run(settings, stop, say)
+    except (OSError, DBAPIError) as error:
+        if not room.is_full(error):
+            raise
+        raise CollectorError(room.words(settings.state_dir, error)) from error
+
+
+def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> None:
     _own_folder(settings)
     with ExitStack() as stack:
         child = _start_broker(settings, stack)
-        book = Journal(settings.journal_dir)
+        key = private.collector_key(settings.state_dir)
+        book = Journal(settings.journal_dir, key=key)
         stack.callback(book.close)
         if book.cut is not None:
             say(f"journal: {book.cut}; nothing acknowledged was in it")
         store = open_store(settings)
         stack.callback(store.close)
         imports.replay(store, settings.org, settings.statements_dir)
-        fold = tables.catch_up(store, settings.org, settings.journal_dir)
+        meter_files.replay(store, settings.org, settings.meter_entries_dir)
+        fold = tables.catch_up(store, settings.org, settings.journal_dir, settings.archive_dir)
         agents = keys(settings, load_roll(settings.state_dir))
         ingest = Ingest(store, book, fold, agents)
         inbox = Inbox()
@@ -85,12 +99,15 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         desk.renewed(now_us())
         link = Link(
             settings.mqtt, settings.org, inbox, ingest.counters,
-            lambda: ingest.acks() + register.messages(), private.collector_key(settings.state_dir), say, desk,
+            lambda: ingest.acks() + register.messages(), key, say, desk,
         )  # fmt: skip
         failure: list[BaseException] = []
+        watch = MeterWatch(store, settings.org)
         worker = threading.Thread(
             target=_work, args=(inbox, ingest, register, desk, link, stop, failure), name="ingest"
         )
+
+        half_hourly = HalfHourly(store, settings)
 
         def scrape() -> Iterable[prometheus.Sample]:
             process = prometheus.Process(
@@ -98,7 +115,11 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
                 journal.size_bytes(settings.journal_dir), shutil.disk_usage(settings.journal_dir).free,
             )  # fmt: skip
             view = overview(store, settings.org, now_us())
-            return prometheus.samples(view, process, settings.metrics_per_device)
+            return [
+                *prometheus.samples(view, process, settings.metrics_per_device),
+                *prometheus.meter_samples(watch, now_us()),
+                *prometheus.outlook_samples(half_hourly.sites(view.taken_us)),
+            ]
 
         host, port = settings.metrics
         try:
@@ -118,6 +139,8 @@ def run(settings: Config, stop: threading.Event, say: Callable[[str], None]) -> 
         while not stop.wait(TICK_S):
             if child is not None and child.poll() is not None:
                 raise CollectorError(f"the embedded broker ended with status {child.returncode}")
+    if failure and room.is_full(failure[0]):
+        raise failure[0]
     if failure:
         raise CollectorError(f"ingest stopped: {type(failure[0]).__name__}: {failure[0]}") from failure[0]
 
@@ -170,8 +193,9 @@ def rebuild(settings: Config) -> dict[str, int]:
         draft = settings.ledger_path.with_suffix(".rebuild")
         _remove(draft)
         store = Store.open(sqlite_url(draft))
-        tables.catch_up(store, settings.org, settings.journal_dir)
+        tables.catch_up(store, settings.org, settings.journal_dir, settings.archive_dir)
         imports.replay(store, settings.org, settings.statements_dir)
+        meter_files.replay(store, settings.org, settings.meter_entries_dir)
         if settings.ledger_path.is_file():
             _carry_set_aside(settings.ledger_path, store)
         with store.read() as connection:

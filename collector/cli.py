@@ -7,12 +7,24 @@ import json
 import signal
 import threading
 from pathlib import Path
+from queue import SimpleQueue
 
 import click
 from rich.console import Console
 
 from agent.wire import check_name
-from collector import app, broker, config, enrol_cli, imports, private, status
+from collector import (
+    app,
+    broker,
+    config,
+    energy_cli,
+    enrol_cli,
+    imports,
+    journal_cli,
+    meter_cli,
+    private,
+    status,
+)
 from collector.config import ConfigError
 from collector.sample import SAMPLE
 from collector.sources.statements import StatementError
@@ -57,11 +69,24 @@ def check(path: Path) -> None:
 @_config
 def run(path: Path) -> None:
     """Run until SIGTERM or SIGINT."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     with _told():
-        app.run(config.load(path), stop, click.echo)
+        app.run(config.load(path), stop_on_signals(), click.echo)
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM or SIGINT sets, however often they come."""
+    # Not in the handler itself: it may run inside `stop.wait` or another `stop.set`, which hold the event's
+    # lock, and would wait for itself for ever. A SimpleQueue's `put` may be interrupted by another.
+    heard, stop = SimpleQueue[int](), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: heard.put(number))
+
+    def wait() -> None:
+        heard.get()
+        stop.set()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    return stop
 
 
 @collector.command("status")
@@ -80,6 +105,8 @@ def status_command(path: Path, as_json: bool) -> None:
     console = Console()
     for table in status.tables(content):
         console.print(table)
+    for line in status.warnings(content):
+        click.echo(line)
     click.echo(f"journal: {content['journal_bytes'] / 1e6:.1f} MB")
 
 
@@ -132,5 +159,14 @@ def rebuild(path: Path) -> None:
     click.echo("ledger rebuilt: " + ", ".join(f"{count} {name}" for name, count in rows.items()))
 
 
-for _command in (enrol_cli.enroll_command, enrol_cli.revoke_command, enrol_cli.broker_config_command):
+for _command in (
+    enrol_cli.enroll_command,
+    enrol_cli.revoke_command,
+    enrol_cli.broker_config_command,
+    energy_cli.energy_command,
+    journal_cli.verify_command,
+    journal_cli.keys_command,
+    journal_cli.archive_command,
+    meter_cli.meter,
+):
     collector.add_command(_command)

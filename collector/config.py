@@ -27,7 +27,8 @@ from pydantic import (
 )
 
 from agent.wire import check_name
-from collector import roll
+from collector import roll, tariff, tree
+from collector.ledger.allot import OverheadRule
 from collector.private import PrivateFileError
 from collector.roll import RollError
 from collector.sources.declared import read_declared
@@ -94,6 +95,8 @@ class _Collector(BaseModel):
     state_dir: Path
     metrics: Annotated[tuple[str, int], BeforeValidator(_address)] = ("127.0.0.1", 9465)
     metrics_per_device: bool = False
+    archive_dir: Path | None = None
+    keep_journal_days: Annotated[int, Field(ge=1)] | None = None
 
 
 class Mqtt(BaseModel):
@@ -132,6 +135,10 @@ class _Site(BaseModel):
     filer: _section_of(Filer) | None = None  # type: ignore[valid-type]  # a model made at run time
     operator: _section_of(Operator) | None = None  # type: ignore[valid-type]  # likewise
     investment: _section_of(Investment) | None = None  # type: ignore[valid-type]  # likewise
+    meter: _Text | None = None
+    overhead: OverheadRule = "energy"
+    node: dict[_Name, tree.NodeSection] = {}
+    tariff: Path | None = None
 
 
 class _File(BaseModel):
@@ -140,6 +147,7 @@ class _File(BaseModel):
     mqtt: Mqtt = Mqtt()
     agent: list[_Agent] = []
     site: dict[_Name, _Site] = {}
+    client: dict[_Name, tree.ClientSection] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +158,8 @@ class SiteConfig:
     filer: Filer | None
     investment: Investment | None
     declared: tuple[DeclaredDevice, ...]
+    tree: tree.Tree
+    tariff: tariff.Tariff | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +177,10 @@ class Config:
     mqtt: Mqtt
     agents: dict[tuple[str, str], bytes]
     sites: dict[str, SiteConfig]
+    clients: dict[str, str]  # what each is called
     revoked: frozenset[tuple[str, str]] = frozenset()
+    archive_dir: Path | None = None
+    keep_journal_days: int | None = None
 
     @property
     def journal_dir(self) -> Path:
@@ -184,6 +197,10 @@ class Config:
     @property
     def statements_dir(self) -> Path:
         return self.state_dir / "statements"
+
+    @property
+    def meter_entries_dir(self) -> Path:
+        return self.state_dir / "meter-entries"
 
 
 def load(path: Path, *, unmade: bool = False) -> Config:
@@ -206,17 +223,25 @@ def load(path: Path, *, unmade: bool = False) -> Config:
     base = path.resolve().parent
     problems: list[str] = []
     declared: dict[str, tuple[DeclaredDevice, ...]] = {}
+    tariffs: dict[str, tariff.Tariff | None] = {}
     for name, site in file.site.items():
         declared[name] = ()
         if site.devices is not None:
             declared[name], wrong = read_declared(base / site.devices)
             problems += [f"{path}: site.{name}.devices: {text}" for text in wrong]
+        if site.tariff is not None:
+            tariffs[name], wrong = tariff.load(base / site.tariff)
+            problems += [f"{path}: site.{name}.tariff: {text}" for text in wrong]
     mqtt = file.mqtt.model_copy(
         update={key: base / value for key, value in file.mqtt if isinstance(value, Path)}
     )
     enrolled = _roll(base / file.collector.state_dir, problems)
     agents = {(agent.site, agent.name): agent.public_key for agent in file.agent}
-    found = (*_mqtt_problems(mqtt, unmade), *_agent_problems(file, enrolled.keys))
+    found = (
+        *_mqtt_problems(mqtt, unmade),
+        *_agent_problems(file, enrolled.keys),
+        *tree.problems({name: (site.meter, site.node) for name, site in file.site.items()}, file.client),
+    )
     problems += [f"{path}: {text}" for text in found]
     if problems:
         raise ConfigError(problems)
@@ -229,21 +254,28 @@ def load(path: Path, *, unmade: bool = False) -> Config:
         mqtt=mqtt,
         agents=agents | enrolled.keys,
         revoked=enrolled.revoked,
-        sites={
-            name: _site_config(file.collector.org, name, site, declared[name])
-            for name, site in file.site.items()
-        },
+        archive_dir=None if file.collector.archive_dir is None else base / file.collector.archive_dir,
+        keep_journal_days=file.collector.keep_journal_days,
+        sites={name: _site_config(file, name, declared[name], tariffs.get(name)) for name in file.site},
+        clients={name: client.name for name, client in file.client.items()},
     )
 
 
-def _site_config(org: str, name: str, site: _Site, declared: tuple[DeclaredDevice, ...]) -> SiteConfig:
-    where = site.model_dump(exclude={"devices", "filer", "operator", "investment"})
+def _site_config(
+    file: _File, name: str, declared: tuple[DeclaredDevice, ...], calendar: tariff.Tariff | None
+) -> SiteConfig:
+    site = file.site[name]
+    # What [site.x] holds beside where it is, has values of its own.
+    others = {"devices", "filer", "operator", "investment", "meter", "overhead", "node", "tariff"}
+    where = site.model_dump(exclude=others)
     operator = None if site.operator is None else Operator(**site.operator.model_dump())
     return SiteConfig(
-        site=Site(org=org, site=name, operator=operator, **where),
+        site=Site(org=file.collector.org, site=name, operator=operator, **where),
         filer=None if site.filer is None else Filer(**site.filer.model_dump()),
         investment=None if site.investment is None else Investment(**site.investment.model_dump()),
         declared=declared,
+        tree=tree.site_tree(name, site.meter, site.overhead, site.node, file.client),
+        tariff=calendar,
     )
 
 
@@ -306,4 +338,4 @@ def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
             hint = model.model_fields[part].annotation
             found = [kind for kind in (hint, *typing.get_args(hint)) if hasattr(kind, "model_fields")]
             model = found[0] if found else model
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]

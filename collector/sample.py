@@ -8,6 +8,8 @@ org = "my-org"                  # a-z, 0-9 and '-'; the same in every agent's co
 state_dir = "collector-state"   # journal (the truth), ledger, statements, keys: back this up
 metrics = "127.0.0.1:9465"      # Prometheus
 # metrics_per_device = true     # one power series a device: not for thousands of devices
+# archive_dir = "/mnt/archive"   # where `hashledger collector archive` copies sealed journal segments
+# keep_journal_days = 400       # `archive --remove` takes older ones from here; else all stay
 
 [mqtt]
 host = "127.0.0.1"

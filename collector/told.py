@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from collector.app import CollectorError
+from collector.archive import ArchiveError
 from collector.broker import BrokerError
 from collector.ca import CaError
 from collector.config import ConfigError
@@ -17,6 +18,7 @@ from collector.enrol import EnrolError
 from collector.journal import JournalError
 from collector.ledger.coins import CoinConflict
 from collector.ledger.fold import LedgerError
+from collector.manifest import ManifestError
 from collector.private import PrivateFileError
 from collector.roll import RollError
 from collector.sources.statements import StatementError
@@ -30,7 +32,7 @@ config_option = click.option(
 # OSError: no right to a file, no room on the disk.
 _CAN_BE_MENDED = (
     ConfigError, StatementError, CoinConflict, StoreError, BrokerError, ReportingError, PrivateFileError,
-    RollError, CaError, EnrolError, OSError,
+    RollError, CaError, EnrolError, ArchiveError, OSError,
 )  # fmt: skip
 
 
@@ -42,6 +44,6 @@ def told() -> Iterator[None]:
     except _CAN_BE_MENDED as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    except (CollectorError, JournalError, LedgerError) as error:
+    except (CollectorError, JournalError, ManifestError, LedgerError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)

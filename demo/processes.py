@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from types import TracebackType
 # A process that was told to stop flushes and says goodbye within this; then it is killed.
 STOP_S = 5.0
 PR_SET_PDEATHSIG = 1
+# Below those that the kernel gives to outgoing connections (32,768 and up): none of them gets in between.
+PORTS = range(20_000, 32_768)
 
 
 class ProcessFailed(Exception):
@@ -121,12 +124,19 @@ def together(*jobs: Callable[[], None]) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing on this machine listens on now."""
+    """Different ports on which nothing on this machine listens now."""
+    found: list[int] = []
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for port in random.sample(PORTS, len(PORTS)):
+            one = stack.enter_context(socket.socket())
+            try:
+                one.bind(("", port))
+            except OSError:
+                continue
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise ProcessFailed(f"no {count} free ports between {PORTS.start} and {PORTS.stop}")
 
 
 def _die_with_parent() -> None:

@@ -9,6 +9,8 @@ from math import isfinite
 from sys import intern
 from typing import Any
 
+import msgspec
+
 from agent.miners import hardware
 from agent.readings import Pool, PowerOrigin, ProtocolError, Reading, State
 from agent.transports.cgminer import Json
@@ -46,7 +48,17 @@ MAX_UPTIME_S = 10 * 365 * 86_400  # a counter beyond ten years is a clock, not a
 EARLIEST_S = 1_230_768_000  # 2009: before bitcoin's first block nobody found a share
 FEE_POOL = "devfee"  # what VNish puts in the place of the address
 _AGO = re.compile(r"(\d{1,6}):(\d\d):(\d\d)")
-_MAKERS = {"antminer": "Bitmain", "whatsminer": "MicroBT", "braiins": "Braiins", "blockminer": "ePIC"}
+_MAKERS = {
+    "antminer": "Bitmain",
+    "whatsminer": "MicroBT",
+    "avalonminer": "Canaan",
+    "braiins": "Braiins",
+    "blockminer": "ePIC",
+    "hammer": "Hammer",
+    "volcminer": "VolcMiner",
+    "goldshell": "Goldshell",
+    "innosilicon": "Innosilicon",
+}
 
 
 def number(value: object) -> float | None:
@@ -196,7 +208,7 @@ def pools(reply: Json | None, *, full: bool = True) -> tuple[tuple[Pool, ...], s
             broken += 1
             continue
         active = flag(row.get("stratum active"))
-        if text(row.get("status")) in ("Dead", "Disabled"):
+        if text(row.get("status")) in ("Dead", "Disabled", "Unreachable"):
             active = False
         found.append(
             Pool(
@@ -218,6 +230,14 @@ def pools(reply: Json | None, *, full: bool = True) -> tuple[tuple[Pool, ...], s
         )
     reason = f"{broken} of the pools cannot be read" if broken else None
     return tuple(found), reason or (None if found else "the device lists no pool")
+
+
+def only_source(listed: tuple[Pool, ...]) -> tuple[Pool, ...]:
+    """The pools of a device that hashes, where none is said to give the work: the only one alive does."""
+    open_still = [pool for pool in listed if pool.active is not False]
+    if len(open_still) != 1 or open_still[0].active:
+        return listed
+    return tuple(msgspec.structs.replace(pool, active=pool is open_still[0]) for pool in listed)
 
 
 def difficulty(value: object) -> float | None:

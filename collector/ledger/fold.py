@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from agent import wire
-from agent.wire import Event, Inventory, Meter, Packet, RegisterReading, Registers, Sweep, WireError
+from agent.wire import Event, Inventory, Meter, Packet, Registers, Sweep, WireError
 from collector.journal import START, Entry, Position
 from collector.ledger.energy import UNREAD, Now, Readings
 from collector.ledger.quantities import DAY_US, NO_ORIGIN, Ints, cause_number
+from collector.ledger.registers import RegisterRow
 from collector.ledger.registry import Device, Site, device_text, enter
 from collector.ledger.rules import at as rules_at
 from collector.ledger.spans import Silence
@@ -74,7 +75,7 @@ class Changes:
     inventories: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     meters: list[dict[str, Any]] = field(default_factory=list)
-    registers: dict[tuple[str, str], list[tuple[int, RegisterReading]]] = field(default_factory=dict)
+    registers: dict[tuple[str, str], list[RegisterRow]] = field(default_factory=dict)
 
 
 class Batch:
@@ -310,7 +311,10 @@ class Fold:
         for reading in registers.readings:
             at_us = registers.at_us + reading.delay_ms * 1000
             if batch.possible(at_us) and _is_name(reading.meter):
-                self.changes.registers.setdefault((batch.site, reading.meter), []).append((at_us, reading))
+                row = RegisterRow(
+                    at_us, batch.seq, batch.agent, registers.interval_s, batch.synthetic, reading
+                )
+                self.changes.registers.setdefault((batch.site, reading.meter), []).append(row)
                 count += reading.import_wh is not None
             else:
                 self._note(batch, at_us, "not_a_meter", None, {"meter": reading.meter})

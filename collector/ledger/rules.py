@@ -17,6 +17,34 @@ _FILE = Path(__file__).with_name("rules.toml")
 
 
 @dataclass(frozen=True, slots=True)
+class RegisterRules:
+    """How a meter's registers are read; see `rules.toml`."""
+
+    plausible_percent: int
+    unknown_w: int
+    modulus_near_percent: int
+    glitch_readings: int
+    jump_times: int
+    jump_least_wh: int
+    frozen_s: int
+    still_s: int
+    lagging_times: int
+    reversed_s: int
+    reversed_import_times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """When the overhead factor of a meter's day is an alarm; see `rules.toml`."""
+
+    percent: int
+    days: int
+    least_days: int
+    least_half_hours: int
+    coverage_percent: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """All parameters at one instant; uncertainties are per mille (below, above) by origin."""
 
@@ -27,7 +55,9 @@ class Rules:
     rated_unknown_mw: int
     step_percent: int
     network_devices: int
+    drift: Drift
     uncertainty: Mapping[str, tuple[int, int]]
+    registers: RegisterRules
 
     def max_gap_us(self, interval_s: int) -> int:
         """The longest time between two readings that a straight line may bridge."""
@@ -64,6 +94,7 @@ def _on(tables: dict[str, list[dict[str, Any]]], day: date) -> Rules:
 
     gap, rated = row("gap"), row("rated")
     uncertainty = {origin: row("uncertainty", origin=origin) for origin in ORIGIN_NAMES}
+    registers = {k: v for k, v in row("registers").items() if k not in ("from", "reason")}
     return Rules(
         max_gap_polls=gap["max_polls"],
         max_gap_limit_us=gap["limit_s"] * 1_000_000,
@@ -72,5 +103,7 @@ def _on(tables: dict[str, list[dict[str, Any]]], day: date) -> Rules:
         rated_unknown_mw=rated["unknown_w"] * 1000,
         step_percent=row("step")["percent"],
         network_devices=row("network")["least_devices"],
+        drift=Drift(**{name: row("drift")[name] for name in Drift.__slots__}),
         uncertainty={origin: (r["below"], r["above"]) for origin, r in uncertainty.items()},
+        registers=RegisterRules(**registers),
     )

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, select
 from agent import wire
 from collector import journal
 from collector.journal import Position
-from collector.ledger import halfhours
+from collector.ledger import halfhours, meterdays
 from collector.ledger.energy import NOW_COLUMNS, Integrals, Now
 from collector.ledger.fold import Changes, Fold, Stream
 from collector.ledger.packing import pack, unpack
@@ -83,6 +83,8 @@ def write(connection: Connection, fold: Fold) -> None:
     upsert(connection, schema.inventory, changes.inventories)
     upsert(connection, schema.event, changes.events)
     upsert(connection, schema.meter_told, changes.meters)
+    for (site, meter), rows in sorted(changes.registers.items()):
+        meterdays.append(connection, org, site, meter, rows)
     upsert(connection, schema.device, (_device_row(org, device) for device in changes.devices.values()))
     for name in sorted(changes.sites):
         integrals = fold.sites[name].integrals
@@ -123,12 +125,15 @@ def _state_columns(integrals: Integrals) -> dict[str, Any]:
     }
 
 
-def catch_up(store: Store, org: str, folder: Path) -> Fold:
-    """Fold what the journal holds beyond the ledger's checkpoint; after it the ledger equals a rebuild."""
+def catch_up(store: Store, org: str, folder: Path, archive: Path | None = None) -> Fold:
+    """Fold what the journal holds beyond the ledger's checkpoint; after it the ledger equals a rebuild.
+
+    `archive`: where archived segments are, if elsewhere than the journal's manifest says.
+    """
     with store.read() as connection:
         fold = load(connection, org)
     waiting = 0
-    for entry in journal.read(folder, fold.position):
+    for entry in journal.read(folder, fold.position, archive):
         fold.take(entry, wire.open_packet(entry.packet))
         waiting += 1
         if waiting >= REPLAY_BATCHES:

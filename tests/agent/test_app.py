@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from agent import config, keys, wire
-from agent.app import SPOOL_FILE, author
+from agent import config, identity, keys, wire
+from agent.app import ROSTER_FILE, SPOOL_FILE, Agent, author
 from agent.cli import agent
 from agent.clock import now_us
+from agent.readings import Reading
 from agent.simulator.farm import Farm
 from agent.simulator.faults import NO_FAULTS, Fault
 from agent.simulator.plan import plan
@@ -116,6 +117,21 @@ def test_a_restart_keeps_the_identities_and_the_chain(tmp_path: Path, ports: tup
     assert len({packet.envelope.session for packet in packets}) == 2
     told = inventories(path)  # each device once a session, under the same identity
     assert len(told) == 2 * len({inventory.device for inventory in told}) > 0
+
+
+def test_a_device_that_was_excluded_since_is_not_touched_any_more(tmp_path: Path) -> None:
+    ports = (9, 9)
+    path = configured(tmp_path, ports, "10.0.0.0/24")
+    roster = identity.Roster()
+    for number in (1, 2):
+        address = f"10.0.0.{number}"
+        roster.observe(address, Reading(1, "antminer", serial=f"S{number}"), None, {})
+    identity.save(roster, config.load(path).agent.state_dir / ROSTER_FILE)
+    text = path.read_text().replace("[network]", '[network]\nexclude = ["10.0.0.2/32"]')
+    path.write_text(text)
+    running = Agent(config.load(path), report=lambda _line: None)
+    running.spool.close()
+    assert list(running.targets) == ["10.0.0.1"] and len(running.roster.devices) == 2
 
 
 def test_a_miner_that_calls_is_looked_at_before_the_next_scan(tmp_path: Path, ports: tuple[int, int]) -> None:

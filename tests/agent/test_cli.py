@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import stat
 from pathlib import Path
@@ -76,6 +77,32 @@ def test_a_configuration_with_three_mistakes_shows_all_three(here: Path) -> None
         assert result.exit_code == 2
         for part in ("agent.toml: agent.org: 1 to 63", "agent.interval_s:", "network.rescans: is not a key"):
             assert part in result.output
+
+
+@pytest.mark.parametrize(
+    ("which", "mistake"),
+    [
+        ('mac = "none"', "correction.0.mac: no MAC of one device"),
+        ('serial = " "', "correction.0.serial"),
+        ('serial = "S1"\nmodel = "S19"', "name exactly one of serial, mac, model"),
+        ("", "name exactly one of serial, mac, model"),
+    ],
+)
+def test_a_correction_that_could_never_fit_is_a_mistake(here: Path, which: str, mistake: str) -> None:
+    """And so is one that was measured tomorrow: nobody would look for it where the watts are wrong."""
+    good = config.sample("o", "s", ("10.0.0.0/24",), "127.0.0.1:1883")
+    row = '\n[[power.correction]]\nfactor = 1.1\nevidence = "plug meter 7"\nmeasured = '
+    with pytest.raises(config.ConfigError, match=re.escape(mistake)):
+        config.parse(f"{good}{row}2026-10-01\n{which}\n", here / "agent.toml")
+    with pytest.raises(config.ConfigError, match="measured: is in the future"):
+        config.parse(f'{good}{row}2126-10-01\nmodel = "S19"\n', here / "agent.toml")
+
+
+def test_a_mac_is_one_however_it_is_written(here: Path) -> None:
+    good = config.sample("o", "s", ("10.0.0.0/24",), "127.0.0.1:1883")
+    row = 'factor = 1.1\nevidence = "e"\nmeasured = 2026-10-01\nmac = "AA-BB-CC-DD-EE-0F"'
+    made = config.parse(f"{good}\n[[power.correction]]\n{row}\n", here / "agent.toml")
+    assert made.power_rules().corrections[0].mac == "aa:bb:cc:dd:ee:0f"
 
 
 def test_no_password_is_ever_shown_in_an_error(here: Path) -> None:

@@ -173,7 +173,7 @@ MOVES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(MOVES, max_size=25), st.booleans())
 def test_whatever_the_wall_clock_does_spans_are_those_that_passed(
     moves: list[tuple[str, int]], synchronised: bool

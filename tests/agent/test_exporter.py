@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.exporter import METRICS, Exporter, Seen, Snapshot, seen
+from agent.exporter import MAX_POOLS, METRICS, Exporter, Seen, Snapshot, seen
 from agent.power import Correction, PowerRules
 from agent.readings import Failure, FailureKind, Pool, PowerOrigin, Reading
 from agent.spool import Author, Spool
@@ -121,7 +121,17 @@ def test_no_payout_address_and_no_pool_user_is_shown(served: tuple[Exporter, str
     exporter, url = served
     exporter.snapshot = Snapshot(time.monotonic(), 1.5, rows())
     _, text = get(f"{url}/metrics")
-    assert ADDRESS not in text and "p.example" not in text
+    assert ADDRESS not in text and "p.example:1" in text
+
+
+def test_devices_are_counted_by_the_pool_that_they_work_for(served: tuple[Exporter, str]) -> None:
+    exporter, _ = served
+    many = [Seen(f"10.1.0.{n}", "S19", "reading", pool=f"p{n}.example:3333") for n in range(MAX_POOLS + 3)]
+    exporter.snapshot = Snapshot(time.monotonic(), 1.5, [*rows(), *many, many[0]])
+    told = {metric.name: metric.samples for metric in exporter.collect()}["hashledger_agent_pool_devices"]
+    counts = {sample.labels["pool"]: sample.value for sample in told}
+    assert len(counts) == MAX_POOLS + 1 and counts["p0.example:3333"] == 2
+    assert sum(counts.values()) == len(many) + 2 and counts["other"] == 4
 
 
 def test_ready_only_while_sweeps_end_in_time(served: tuple[Exporter, str]) -> None:

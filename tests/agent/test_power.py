@@ -49,7 +49,12 @@ def test_no_nameplate_for_a_device_that_is_not_seen_mining(fields: dict[str, Any
 
 def test_a_correction_scales_the_device_it_names_and_keeps_the_origin() -> None:
     told = reading(power_w=3000.0, power_origin=PowerOrigin.DC_OUTPUT)
-    for which in ({"serial": "S1"}, {"mac": "02:00:00:00:00:01"}, {"model": "Antminer S19 Pro"}):
+    for which in (
+        {"serial": "S1"},
+        {"serial": "00s1"},
+        {"mac": "02:00:00:00:00:01"},
+        {"model": "Antminer S19 Pro"},
+    ):
         settled = PowerRules(corrections=(correction(**which),)).settle(told, DEVICE)
         assert settled.power_w == pytest.approx(3300) and settled.power_origin is PowerOrigin.DC_OUTPUT
     assert PowerRules(corrections=(correction(serial="S2"),)).settle(told, DEVICE) is told

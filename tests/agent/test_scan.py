@@ -19,12 +19,8 @@ from agent.pace import Pace
 from agent.readings import AuthError, DeviceError, DeviceTimeout, Reading, Unreachable
 from agent.scan import Result
 from agent.sweep import Poll
-
-
-def free_port(address: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
+from demo.processes import free_ports
+from tests.ports import free_port
 
 
 def found_at(address: str) -> Reading:
@@ -147,7 +143,7 @@ def test_a_refused_password_is_not_tried_again_and_a_lost_connection_is(
 
 
 def test_a_device_whose_first_port_drops_is_found_at_its_second() -> None:
-    first, second = free_port(), free_port()
+    first, second = free_ports(2)
     with silent("127.92.0.4", first), socket.create_server(("127.92.0.4", second)):
         found = asyncio.run(
             scan.scan(

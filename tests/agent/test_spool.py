@@ -170,7 +170,6 @@ TestSpoolAgainstModel = SpoolAgainstModel.TestCase
 TestSpoolAgainstModel.settings = settings(
     max_examples=int(os.environ.get("HASHLEDGER_SPOOL_EXAMPLES", "20")),
     stateful_step_count=25,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

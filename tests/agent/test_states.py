@@ -63,7 +63,7 @@ def test_every_way_is_told_apart_in_event_metrics_and_top(tmp_path: Path) -> Non
     targets = [Target(address) for address in WAYS]
     for polled in (mining, poll):
         outcomes = asyncio.run(sweep.sweep(targets, polled, lambda: 60, concurrency=20, deadline_s=0.1))
-        records, swept = sweep.records(0, 60, outcomes, roster, states=states)
+        records, swept = sweep.records(0, 60, list(outcomes), roster, states=states)
     told = {
         roster.get(record.device).address: (record.detail["old"], record.detail["new"])
         for record in records

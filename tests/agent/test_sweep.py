@@ -68,6 +68,29 @@ def test_no_more_than_the_set_number_is_polled_at_a_time() -> None:
     assert most == 4
 
 
+def test_hung_devices_leave_their_places_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two places, twenty hung devices in front: one after another they would take ten deadlines."""
+    monkeypatch.setattr(sweep, "COSTLY_S", 0.0)
+    monkeypatch.setattr(sweep, "LOOK_S", 0.001)
+    now = most = 0
+
+    async def poll(address: str, family: str | None, full: bool) -> Reading:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        try:
+            await asyncio.sleep(60 if address.startswith("hung") else 0)
+        finally:
+            now -= 1
+        return reading()
+
+    targets = [Target(f"hung {n}") for n in range(20)] + [Target(str(n)) for n in range(30)]
+    outcomes = asyncio.run(sweep.sweep(targets, poll, lambda: 7, concurrency=2, deadline_s=0.5))
+    assert most >= 20  # all of them hung at once
+    assert sum(isinstance(outcome.result, Reading) for outcome in outcomes) == 30
+    assert len(outcomes) == 50
+
+
 def test_a_driver_that_answers_its_ending_with_something_else_ends_only_its_own_poll() -> None:
     async def poll(address: str, family: str | None, full: bool) -> Reading:
         try:

@@ -37,6 +37,9 @@ hashledger_agent_broker_connected 0.0
 hashledger_agent_devices{result="reading"} 3.0
 hashledger_agent_devices{result="timeout"} 1.0
 hashledger_agent_hashrate_hashes_per_second 3.3e14
+hashledger_agent_pool_devices{pool="b.example:3333"} 1.0
+hashledger_agent_pool_devices{pool="a.example:443"} 2.0
+hashledger_agent_unexpected_pool_devices 1.0
 hashledger_agent_power_watts{origin="psu_measured"} 6500.0
 hashledger_agent_power_watts{origin="dc_output"} 15.0
 hashledger_agent_device_hashrate_hashes_per_second{address="10.0.0.2",model="S19"} 1.1e14
@@ -125,9 +128,10 @@ def test_everything_is_to_be_seen_in_80_by_24() -> None:
     lines = picture()
     text = "\n".join(lines)
     for part in ("farm/north/agent-1", "sweep 12 s ago", "0.330 PH/s", "psu_measured 6,500 W", "1 timeout",
+                 "pools UNLISTED at 1 devices  a.example:443 2  b.example:3333 1",
                  "3 waiting, oldest 180 s", "broker DOWN", "q quit"):  # fmt: skip
         assert part in text
-    assert lines[4].split() == ["address", "model", "TH/s", "W", "J/TH", "chip", "C", "state", "age", "s"]
+    assert lines[5].split() == ["address", "model", "TH/s", "W", "J/TH", "chip", "C", "state", "age", "s"]
     row = next(line for line in lines if line.startswith("10.0.0.2 "))
     assert row.split() == ["10.0.0.2", "S19", "110.00", "3,250", "29.5", "71", "mining", "-"]
 

@@ -58,7 +58,7 @@ def rows_of(records: list[Record]) -> Rows:
     return Rows([Agent().batch(*records, created_us=T0)])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(-36_000, 36_000), st.integers(1, 300), st.integers(1, 300))
 def test_energy_is_that_of_the_time_that_passed(by_s: int, before: int, after: int) -> None:
     began_s = 40_000

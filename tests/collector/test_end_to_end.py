@@ -25,6 +25,7 @@ from collector.ledger.profile import SiteLedger
 from collector.link import Link
 from collector.store import Store, sqlite_url
 from tests.collector.support import AGENT, ORG, SITE, T0, Agent, S, key_of, sweep
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 20
@@ -46,12 +47,6 @@ name = "North"
 country = "ru"
 zone = "Asia/Irkutsk"
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Sender:

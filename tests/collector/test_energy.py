@@ -277,7 +277,7 @@ def rows_of(model: Integral) -> list[HalfHour]:
     return [row for _, row in sorted(model.rows.items()) if any(row.column)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(POLL, POLL, POLL, st.integers(1, 7), st.integers(0, 4_000)), min_size=1, max_size=12),
     st.sampled_from([90 * S, 1800 * S]),
@@ -309,7 +309,7 @@ def test_the_columns_equal_the_model_to_the_integer(
         assert now[Now.WH :].sum() == total(closed, "energy_wh")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(POLL, min_size=1, max_size=30))
 def test_tiles_exact_and_bounded(polls: list[Poll]) -> None:
     integrals = Integrals()

@@ -198,7 +198,7 @@ def test_renewals_are_bounded(office: Office, tmp_path: Path) -> None:
     assert "too many certificates" in refused
 
 
-@examples(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@examples(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300), st.sampled_from(["sealed", "body", "csr", "raw"]))
 def test_no_bytes_from_outside_enrol_anyone_or_raise(office: Office, junk: bytes, where: str) -> None:
     bundle, key = office.bundle(), Ed25519PrivateKey.generate()

@@ -89,7 +89,7 @@ def energy_rows(folder: Path, packets: list[bytes], group: int) -> dict[str, obj
     return {name: content[name] for name in ("interval", "day_sum", "absence", "fold_state", "device")}
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(st.integers(0, 400), max_size=8), st.integers(1, 4))
 @example([240], 1)  # cut between what was closed of the first two and the third
 def test_any_partition_gives_the_same_rows(cuts: list[int], group: int) -> None:

@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from agent import wire
 from collector import journal
 from collector.journal import START, Journal, JournalError
 
@@ -70,12 +71,12 @@ class JournalModel(RuleBasedStateMachine):
 
 
 TestJournalModel = JournalModel.TestCase
-TestJournalModel.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+TestJournalModel.settings = settings(max_examples=40, stateful_step_count=15)
 
 
 def make(folder: Path) -> list[journal.Entry]:
     opened = Journal(folder)
-    entries = opened.append([(n, bytes([n]) * 100) for n in range(1, 6)])
+    entries = opened.append([(n, wire.MAGIC + bytes([n]) * 96) for n in range(1, 6)])
     opened.close()
     return entries
 

@@ -26,7 +26,7 @@ from collector.ledger import tables
 from collector.register import Register
 from collector.store import Store
 from tests.collector.support import AGENT, ORG, SITE, T0, A, Agent, B, S, ledger_of
-from tests.collector.test_end_to_end import free_port
+from tests.ports import free_port
 
 TIMEOUT_S = 20
 KEY = (ORG, SITE, AGENT)
@@ -139,6 +139,7 @@ class Box:
 org = "{ORG}"
 site = "{SITE}"
 name = "{name}"
+interval_s = 1
 [network]
 scan = ["127.0.0.2/31", "127.0.0.4/32"]
 cgminer_port = 9
@@ -154,11 +155,16 @@ port = 0
         self.public_text = keys.public_text(keys.load(self.settings.agent.state_dir))
         self.said: list[str] = []
 
-    def sweep(self, *addresses: str) -> dict[str, bytes]:
-        """Run for one sweep; `addresses` stand in for what a scan would find. Address -> device."""
+    def reaches(self, port: int) -> None:
+        """From now on the broker is at this port."""
+        mqtt_section = self.settings.mqtt.model_copy(update={"port": port})
+        self.settings = self.settings.model_copy(update={"mqtt": mqtt_section})
+
+    def sweep(self, *addresses: str, sweeps: int = 1) -> dict[str, bytes]:
+        """Run for so many sweeps; `addresses` stand in for what a scan would find. Address -> device."""
         running = agent.app.Agent(self.settings, self.said.append)
         running.targets |= {address: Target(address, "antminer") for address in addresses}
-        asyncio.run(running.run(max_sweeps=1))
+        asyncio.run(running.run(sweeps))
         return running.roster.at
 
 
@@ -236,3 +242,31 @@ def test_a_new_box_for_a_lost_one_knows_the_devices_by_their_names(
     restored = [row for row in contents["event"] if row.kind == "roster_restored"]
     assert [(row.agent, row.detail) for row in restored] == [("box-2", {"devices": "3"})]
     assert [row.kind for row in contents["event"] if row.agent == "box-2"].count("device_appeared") == 0
+
+
+def test_a_new_box_that_met_its_devices_before_the_link_was_up_gives_them_their_old_names(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent.app, "drivers", drivers)
+    monkeypatch.setattr(agent.app, "REGISTER_WAIT_S", 0.0)
+    monkeypatch.setattr(register, "LOOK_EVERY_S", 0.1)
+    lost, new = Box(tmp_path / "lost", AGENT, port), Box(tmp_path / "new", "box-2", free_port())
+    enrolled = ((AGENT, lost.public_text), ("box-2", new.public_text))
+    with collecting(tmp_path, port, *enrolled) as settings:
+        before = lost.sweep(*FARM)
+        registered(port, 3)
+        strange = new.sweep(*FARM)
+        assert not set(strange.values()) & set(before.values())
+        new.reaches(port)
+        after = new.sweep(sweeps=3)
+        registered(port, 4)  # the device without any key has two names: a person has to settle that
+    assert {address: after[address] for address in FARM if address != "127.0.0.4"} == {
+        address: device for address, device in before.items() if address != "127.0.0.4"
+    }
+    assert after["127.0.0.4"] == strange["127.0.0.4"]
+    events = tables.contents(Store.open(f"sqlite:///{settings.ledger_path}"))["event"]
+    bound = {row.detail["serial"]: row.detail["reason"] for row in events if row.kind == "device_bound"}
+    assert bound == {
+        "SN-1": "the collector's register knows it by its serial",
+        "": "the collector's register knows it by its mac",
+    }

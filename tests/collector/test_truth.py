@@ -121,7 +121,7 @@ def sure(energy: Energy) -> tuple[int, int]:
     return energy.low_wh - 1, energy.high_wh + 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(times_s=polls_s(), seed=st.integers(0, 10**6))
 def test_a_line_with_its_corners_at_the_polls_is_exact_in_every_half_hour(
     tmp_path_factory: pytest.TempPathFactory, times_s: list[int], seed: int
@@ -135,7 +135,7 @@ def test_a_line_with_its_corners_at_the_polls_is_exact_in_every_half_hour(
         assert (found.below_wh, found.above_wh, found.gap_wh) == (0, 0, 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(times_s=polls_s(), seed=st.integers(0, 10**6))
 def test_switches_between_polls_lie_inside_bounds_no_wider_than_what_nobody_saw(
     tmp_path_factory: pytest.TempPathFactory, times_s: list[int], seed: int
@@ -155,7 +155,7 @@ def test_switches_between_polls_lie_inside_bounds_no_wider_than_what_nobody_saw(
     assert whole.high_wh - whole.low_wh <= unseen_mw_s / MW_S_PER_WH + 4 * switches
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10**6), interval_s=st.sampled_from([20, 30, 60]))
 def test_a_random_walk_finer_than_the_polls_lies_inside_what_origin_and_sampling_leave_open(
     tmp_path_factory: pytest.TempPathFactory, seed: int, interval_s: int
@@ -169,7 +169,7 @@ def test_a_random_walk_finer_than_the_polls_lies_inside_what_origin_and_sampling
         assert found.low_wh - found.unsure_below_wh <= truth <= found.high_wh + found.unsure_above_wh
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10**6),
     times_s=polls_s(),
@@ -200,7 +200,7 @@ def test_a_gap_holds_the_truth_between_nothing_and_what_the_device_can_draw(
     assert ledger.energy().gap_wh <= seen_mw * 1.1 * open_s / MW_S_PER_WH + 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(start=st.integers(20, 200), off=st.integers(5, 200), boot=st.integers(0, 50))
 def test_a_device_that_was_off_is_bounded_by_when_it_was_last_and_first_alive(
     tmp_path_factory: pytest.TempPathFactory, start: int, off: int, boot: int
@@ -228,7 +228,7 @@ def test_a_device_that_was_off_is_bounded_by_when_it_was_last_and_first_alive(
     assert found.gap_us["device_off"] == (up_at - (start + 1) * INTERVAL_S) * S
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(times_s=polls_s(), seed=st.integers(0, 10**6), cuts=st.sets(st.integers(1, 2 * HOURS - 1), max_size=5))
 def test_any_partition_sums_to_the_whole(
     tmp_path_factory: pytest.TempPathFactory, times_s: list[int], seed: int, cuts: set[int]

@@ -22,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 import agent.config
 import collector.config
 from hashledger import main
+from tests.ports import free_port
 
 HOST = "127.0.0.1"
 WAIT_S = 10
@@ -170,12 +171,6 @@ def running(program: str, folder: Path, users: tuple[str, ...]) -> Iterator[tupl
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

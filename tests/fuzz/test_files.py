@@ -70,7 +70,7 @@ def test_every_sample_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_a_file_is_taken_or_refused_in_words(
     name: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -19,6 +19,7 @@ from collector.export import metrics as m
 from collector.export import prometheus
 from tests.fuzz import EXAMPLES
 from tests.fuzz.mutate import mutated
+from tests.ports import free_port
 
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nContent-Length: 3\r\n\r\nabc"
 PATIENCE_S = 0.05
@@ -39,9 +40,7 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             server.server_close()
             spool.close()
         else:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                free: int = probe.getsockname()[1]
+            free = free_port()
             stop = prometheus.serve("127.0.0.1", free, lambda: [(m.CONNECTED, (), 1.0)])
             yield free
             stop()
@@ -53,7 +52,7 @@ def scrape(port: int) -> str:
     return text
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(junk=mutated(REQUEST) | st.binary(max_size=200))
 def test_no_request_keeps_the_next_scrape_from_its_answer(port: int, junk: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as talk:

@@ -73,7 +73,7 @@ def sweeps(draw: st.DrawFn) -> Sweep:
 RECORDS = st.one_of(sweeps(), *map(any_of, (Sweep, Inventory, Event, Meter, Registers)))
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(records=st.lists(RECORDS, max_size=3), created_us=INTEGERS | st.just(T0), offset=st.none() | INTEGERS)
 def test_what_an_enrolled_agent_signs_takes_its_place_whatever_it_says(
     desk: Desk, records: list[wire.Record], created_us: int, offset: int | None
@@ -83,14 +83,14 @@ def test_what_an_enrolled_agent_signs_takes_its_place_whatever_it_says(
     assert wire.decode_ack(ack).seq == desk.agent.seq
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(payload=st.binary(max_size=300))
 def test_a_payload_that_is_none_takes_its_place_in_the_chain(desk: Desk, payload: bytes) -> None:
     ((_, ack),) = desk.take(desk.agent.batch(payload=payload))
     assert wire.decode_ack(ack).seq == desk.agent.seq
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data(), topic=st.none() | TEXTS)
 def test_a_changed_packet_changes_nothing(desk: Desk, data: st.DataObject, topic: str | None) -> None:
     agent = Agent(seq=desk.agent.seq, prev=desk.agent.prev)
@@ -102,7 +102,7 @@ def test_a_changed_packet_changes_nothing(desk: Desk, data: st.DataObject, topic
     assert desk.ingest.heads.get((ORG, agent.site, agent.name), (0,))[0] == desk.agent.seq
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_the_agent_takes_no_word_but_what_can_be_read(data: st.DataObject) -> None:
     word: bytes = data.draw(

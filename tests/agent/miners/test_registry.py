@@ -60,7 +60,7 @@ def test_an_antminer_with_a_closed_api_is_read_over_its_web() -> None:
     reading = at_pages(ANTMINER_PAGES, lambda access: registry.read("127.0.0.1", "antminer", access))
     assert (reading.model, reading.mac, reading.uptime_s) == ("Antminer T21", "02:00:00:00:00:07", 7)
     assert reading.hashrate_hs == pytest.approx(190000.5e9) and reading.state is State.MINING
-    assert [(pool.url, pool.active) for pool in reading.pools] == [("stratum+tcp://p:1", None)]
+    assert [(pool.url, pool.active) for pool in reading.pools] == [("stratum+tcp://p:1", True)]
 
 
 def test_axeos_is_told_by_its_page() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -10,6 +9,7 @@ from agent.simulator.farm import Farm
 from agent.simulator.faults import NO_FAULTS, Fault
 from agent.simulator.serve import Served, serve
 from agent.transports.network import Network
+from demo.processes import free_ports
 
 
 class Now:
@@ -22,20 +22,15 @@ class Now:
         return self.t_us
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def served(
     farm: Farm, now: Callable[[], int], faults: Mapping[str, Fault] = NO_FAULTS
 ) -> AsyncIterator[tuple[Served, Network]]:
+    cgminer, http, v3 = free_ports(3)
     network = Network(
-        cgminer_port=free_port(),
-        http_port=free_port(),
-        whatsminer_v3_port=free_port(),
+        cgminer_port=cgminer,
+        http_port=http,
+        whatsminer_v3_port=v3,
         deadline_s=1.0,
         poll_deadline_s=3.0,
     )

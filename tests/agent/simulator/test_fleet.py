@@ -23,7 +23,7 @@ mixes = st.dictionaries(st.sampled_from(list(MODELS)), st.integers(1, 9), min_si
 
 
 @given(st.integers(0, 99), st.integers(1, 60), mixes)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_same_arguments_give_the_same_fleet(seed: int, devices: int, mix: dict[str, int]) -> None:
     assert fleet(seed, devices, mix) == fleet(seed, devices, mix)
 
@@ -33,7 +33,7 @@ def test_another_seed_gives_other_devices() -> None:
 
 
 @given(st.integers(1, 3000), mixes)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_mix_is_the_one_asked_for(devices: int, mix: dict[str, int]) -> None:
     found = Counter(device.model.family for device in fleet(7, devices, mix).devices)
     assert found.total() == devices

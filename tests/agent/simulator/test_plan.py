@@ -47,7 +47,6 @@ def test_a_program_of_another_length_is_refused() -> None:
 
 
 @given(seeds, sizes, months)
-@settings(deadline=None)
 def test_the_same_arguments_give_the_same_plan(seed: int, miners: int, month: str) -> None:
     assert plan(seed, miners, month) == cached_plan(seed, miners, month)
 
@@ -73,7 +72,7 @@ def test_the_month_is_the_sites_own() -> None:
 
 
 @given(seeds, sizes, months)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_whole_story_is_there(seed: int, miners: int, when: str) -> None:
     farm = cached_plan(seed, miners, when)
     kinds = Counter(event.kind for event in farm.events)
@@ -97,7 +96,7 @@ def test_the_whole_story_is_there(seed: int, miners: int, when: str) -> None:
 
 
 @given(seeds, sizes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_swap_has_two_serials_at_one_address_and_a_move_one_serial_at_two(seed: int, miners: int) -> None:
     farm = cached_plan(seed, miners, "2026-10")
     swap = next(event for event in farm.events if event.kind is EventKind.SWAP)
@@ -114,7 +113,7 @@ def test_a_swap_has_two_serials_at_one_address_and_a_move_one_serial_at_two(seed
 
 
 @given(seeds, st.sampled_from([6, 12, 60, 600]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_nobody_shares_an_address_or_an_identity(seed: int, miners: int) -> None:
     farm = cached_plan(seed, miners, "2026-10")
     assert len({device.mac for device in farm.devices}) == len({d.key for d in farm.devices}) == miners + 1

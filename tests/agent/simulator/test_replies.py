@@ -37,7 +37,7 @@ def parsed(device: Device, address: str, now: Snapshot) -> Reading:
 
 
 @given(st.integers(0, 20), st.integers(0, 9), st.integers(-2 * DAY_S, 31 * DAY_S))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_drivers_parse_the_replies_to_the_reading(seed: int, which: int, offset_s: int) -> None:
     world = farm(seed)
     device = world.devices[which]

@@ -23,7 +23,8 @@ from agent.simulator.plan import plan
 from agent.simulator.serve import run, serve
 from agent.transports.access import Access
 from agent.transports.http import Web
-from tests.agent.simulator.serving import Now, free_port, served
+from tests.agent.simulator.serving import Now, served
+from tests.ports import free_port
 
 PLAN = plan()
 FARM = Farm(PLAN)

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from agent.simulator import capacity
 from agent.simulator.cli import simulate
 from agent.simulator.fleet import fleet
-from tests.agent.simulator.serving import free_port
+from tests.ports import free_port
 
 
 @pytest.mark.parametrize(

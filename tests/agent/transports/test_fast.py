@@ -33,6 +33,7 @@ def test_both_readers_agree(value: dict[str, object], separators: tuple[str, str
     [
         b'{"STATS":[1],"STATS":[2]}',  # Avalon: the lists of both are joined
         b'{"a":{"b":1,"b":2}}',
+        b'{"a":1,"a":"\\u003a"}',  # as many colons as were written, by chance
         b'{"a":1,}',
         b'{"a":nan}',
         b'{"a":"\x01"}',
