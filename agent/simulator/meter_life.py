@@ -59,7 +59,7 @@ class Curve:
     base_w: int = 100_000
     swing_w: int = 50_000
     _knots: dict[int, int] = field(default_factory=dict, repr=False)
-    _sums: list[Fraction] = field(default_factory=lambda: [Fraction(0)], repr=False)  # Wh up to each knot
+    _sums: list[int] = field(default_factory=lambda: [0], repr=False)  # twice the mean powers up to each knot
 
     def power_w(self, at_us: int) -> Fraction:
         """The power at an instant; 0 before the start."""
@@ -76,10 +76,11 @@ class Curve:
         knot, rest_us = divmod(at_us - self.start_us, KNOT_US)
         while len(self._sums) <= knot:
             n = len(self._sums)
-            mean_w = Fraction(self._knot_w(n - 1) + self._knot_w(n), 2)
-            self._sums.append(self._sums[-1] + mean_w * Fraction(KNOT_US, US_PER_HOUR))
-        mean_w = (self._knot_w(knot) + self.power_w(at_us)) / 2
-        return self._sums[knot] + mean_w * Fraction(rest_us, US_PER_HOUR)
+            self._sums.append(self._sums[-1] + self._knot_w(n - 1) + self._knot_w(n))
+        left, right = self._knot_w(knot), self._knot_w(knot + 1)
+        # Twice the area, times a knot's length once more: whole numbers, divided once.
+        area = self._sums[knot] * KNOT_US**2 + (2 * left * KNOT_US + (right - left) * rest_us) * rest_us
+        return Fraction(area, 2 * KNOT_US * US_PER_HOUR)
 
     def _knot_w(self, number: int) -> int:
         if number not in self._knots:
