@@ -364,6 +364,19 @@ collector_key_file = "agent-state/collector.pub"   # what acks have to be signed
 """
 
 
+SAMPLE_METER = """\
+# Electricity meters ('hashledger agent meter maps' lists maps); a ratio only where the meter has none set:
+# [[meter]]
+# name = "feeder-1"
+# source = "modbus"            # modbus, shelly, tasmota, snmp, mqtt
+# address = "192.168.1.50:502"
+# unit = 1
+# map = "sdm630"
+# ct_ratio = "200/5"
+# interval_s = 60
+"""
+
+
 def sample(
     org: str,
     site: str,
@@ -431,13 +444,4 @@ per_device = true          # one series a device; false on very large sites
 # user = "root"
 # password = {{ file = "antminer.password" }}   # or {{ credential = "NAME" }} of systemd's LoadCredential=
 
-# Electricity meters ('hashledger agent meter maps' lists maps); a ratio only where the meter has none set:
-# [[meter]]
-# name = "feeder-1"
-# source = "modbus"            # modbus, shelly, tasmota, snmp, mqtt
-# address = "192.168.1.50:502"
-# unit = 1
-# map = "sdm630"
-# ct_ratio = "200/5"
-# interval_s = 60
-"""
+{SAMPLE_METER}"""

@@ -15,6 +15,7 @@ import click
 from pydantic import ValidationError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agent import config
@@ -70,7 +71,7 @@ def probe(
     except KeyboardInterrupt:
         sys.exit(1)
     if isinstance(told, DeviceError):
-        click.echo(f"{one.place}: {told.kind}: {told}", err=True)
+        click.echo(tell.plain(f"{one.place}: {told.kind}: {told}"), err=True)
         sys.exit(1)
     if as_json:
         click.echo(json.dumps(document(one, told), indent=2, ensure_ascii=False))
@@ -149,7 +150,7 @@ def shown(one: Meter, told: Told) -> list[Table | str]:
     """A reading for eyes: the registers as they came, then the primary side."""
     registers = Table("register", "where", "as it came", "means", box=SIMPLE_HEAD, pad_edge=False)
     for raw in told.raw:
-        registers.add_row(*raw)
+        registers.add_row(*(escape(tell.plain(cell)) for cell in raw))
     about = " ".join(text for text in (told.make, told.model, told.firmware) if text)
     lines: list[Table | str] = [f"{one.place}  {about}  serial {told.serial or 'not told'}", registers]
     ratio, by = one.ratio, f"x CT {one.ct_ratio} x VT {one.vt_ratio}"
@@ -165,7 +166,7 @@ def shown(one: Meter, told: Told) -> list[Table | str]:
         lines.append(
             "power is below 0: this meter exports, or a current transformer is mounted the wrong way"
         )
-    lines += [f"{name}: {reason}" for name, reason in told.unread.items()]
+    lines += [tell.plain(f"{name}: {reason}") for name, reason in told.unread.items()]
     return lines
 
 

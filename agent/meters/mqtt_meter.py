@@ -26,7 +26,7 @@ from agent.meters.config import MqttMeter, host_port
 from agent.meters.http_meter import exact
 from agent.meters.pulses import Pulses
 from agent.meters.register_map import UNITS
-from agent.meters.told import Raw, Told
+from agent.meters.told import Raw, Told, named, plain
 from agent.readings import AuthError, DeviceTimeout, ProtocolError, Unreachable
 
 log = logging.getLogger("hashledger.meters")
@@ -218,8 +218,7 @@ def parse(meter: MqttMeter, payload: bytes, came_s: float) -> Told:
         means = told.unread.get(name) or f"{float(value):,.3f} {'W' if name == 'power_w' else 'Wh'}"
         told.raw.append(Raw(name, path or meter.topic, _shown(payload), means))
     if meter.serial_path is not None:
-        serial = _at(_json(payload), meter.serial_path)
-        told.serial = str(serial)[:64] if isinstance(serial, str | int) else None
+        told.serial = named(_at(_json(payload), meter.serial_path))
     return told
 
 
@@ -248,4 +247,4 @@ def _at(document: object, path: str) -> object:
 
 
 def _shown(payload: bytes) -> str:
-    return payload[:60].decode("utf-8", "replace")
+    return plain(payload[:60].decode("utf-8", "replace"))

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from agent.meters.http_meter import row, take
-from agent.meters.told import Told
+from agent.meters.told import Told, named
 from agent.readings import Unsupported
 from agent.transports.http import Asked, Web
 
@@ -33,9 +33,9 @@ async def read(
     """One channel of a device, or with None the sum of them all; DeviceError if it does not answer."""
     about = await web.ask(host, "/shelly", Asked(port=port), deadline_s=deadline_s)
     told = Told(make="Shelly")
-    told.serial = str(about["mac"]) if about.get("mac") else None
-    told.model = str(about.get("model") or about.get("type") or "") or None
-    told.firmware = str(about.get("ver") or about.get("fw") or "") or None
+    told.serial = named(about.get("mac"))
+    told.model = named(about.get("model") or about.get("type"))
+    told.firmware = named(about.get("ver") or about.get("fw"))
     if about.get("gen"):
         digest = (login[0] or USER, login[1]) if login else None
         asked, path = Asked(port=port, digest=digest), "/rpc/Shelly.GetStatus"

@@ -13,7 +13,7 @@ from pysnmp.proto.rfc1905 import EndOfMibView, NoSuchInstance, NoSuchObject
 
 from agent.meters.oid_map import OidMap
 from agent.meters.register_map import ENERGY, IDENTITY
-from agent.meters.told import Raw, Told
+from agent.meters.told import Raw, Told, named
 from agent.readings import AuthError, DeviceTimeout, FailureKind, ProtocolError, Unreachable, Unsupported
 
 # One repetition within the deadline: a datagram may be lost, and the request changes nothing.
@@ -120,7 +120,7 @@ async def read(
         came = values.get(oid)
         means = "not read: the PDU has no such object"
         if name in IDENTITY:
-            shown = _text(came)
+            shown = named(None if came is None else str(came))
             setattr(told, name, shown)
             means = shown or means
         elif came is None:
@@ -163,8 +163,3 @@ def _take(told: Told, name: str, came: Any, factor: Fraction, not_available: lis
     if name in ENERGY:
         told.step_wh = factor
     return None
-
-
-def _text(came: Any) -> str | None:
-    text = str(came).strip() if came is not None else ""
-    return text[:64] if text and text.isprintable() else None

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from agent.meters.http_meter import row, take
-from agent.meters.told import Told
+from agent.meters.told import Told, named
 from agent.readings import AuthError, DeviceError, Unsupported
 from agent.transports.http import Asked, Web
 
@@ -28,7 +28,7 @@ async def read(web: Web, host: str, port: int, login: tuple[str, str] | None, de
         network = await _ask(web, host, port, "Status 5", login, deadline_s)
     except DeviceError:
         return told  # the energy stands without its identity
-    told.serial = str(row(network.get("StatusNET")).get("Mac") or "") or None
+    told.serial = named(row(network.get("StatusNET")).get("Mac"))
     return told
 
 

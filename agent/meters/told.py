@@ -15,6 +15,18 @@ from agent.meters.register_map import MAX_W, MAX_WH
 from agent.readings import DeviceError, FailureKind
 
 MAX_PROBLEM = 300  # characters of a reading's problem
+MAX_NAME = 64  # of a serial, a model: makers have some twenty
+
+
+def plain(text: str) -> str:
+    """A text of a device's as it may be stored and shown: what is not printable is a question mark."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def named(given: object) -> str | None:
+    """A serial, model or version as a device tells it, or None where it tells none that can be one."""
+    text = str(given).strip() if isinstance(given, str | int) and not isinstance(given, bool) else ""
+    return text if text and text.isprintable() and len(text) <= MAX_NAME else None
 
 
 class Raw(NamedTuple):
@@ -83,13 +95,13 @@ def measured(told: Told, ratio: Fraction) -> Measured:
         _floor(told.import_wh, ratio),
         _floor(told.export_wh, ratio),
         _floor(told.power_w, ratio * 1000),
-        problem[:MAX_PROBLEM],
+        plain(problem)[:MAX_PROBLEM],
     )
 
 
 def failed(error: DeviceError) -> Measured:
     """The reading of a meter that gave none."""
-    return Measured(problem=f"{error.kind}: {error}"[:MAX_PROBLEM])
+    return Measured(problem=plain(f"{error.kind}: {error}")[:MAX_PROBLEM])
 
 
 def step_wh(told: Told, ratio: Fraction) -> int | None:

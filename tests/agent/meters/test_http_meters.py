@@ -15,10 +15,12 @@ from agent.meters import shelly, tasmota
 from agent.meters.config import ShellyMeter, TasmotaMeter
 from agent.meters.drivers import drivers
 from agent.meters.http_meter import exact
-from agent.meters.told import Told
+from agent.meters.meter_sweep import described
+from agent.meters.told import Told, failed, measured, named
 from agent.readings import AuthError, DeviceError, DeviceTimeout, FailureKind, Locked, Unsupported
 from agent.simulator import meter_web
 from agent.simulator.meter_life import MeterFault, MeterLife
+from agent.wire import RegisterReading, Registers, pack, unpack
 from demo.processes import free_ports
 from tests.agent.meters import grid
 
@@ -140,14 +142,30 @@ KEYS = (
     "total",
     "aenergy",
 )
-LEAVES = st.none() | st.booleans() | st.floats() | st.text()
+LEAVES = st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.just("\ud800\n")
 
 
 @given(st.recursive(LEAVES, lambda c: st.lists(c) | st.dictionaries(st.sampled_from(KEYS), c)))
 def test_any_reply_is_a_reading_or_a_device_error(reply: object) -> None:
     document = reply if isinstance(reply, dict) else {"emeters": reply, "meters": reply}
     for parse in (shelly.gen1, shelly.gen2, lambda told, status, _: tasmota.parse(told, status)):
+        told = Told(serial=named(document.get("meters")))
         try:
-            parse(Told(), document, None)
-        except DeviceError:
+            parse(told, document, None)
+        except DeviceError as error:
+            assert failed(error).problem.isprintable()
             continue
+        storable(told)
+
+
+def storable(told: Told) -> None:
+    """Whatever was told can be encoded, and shown."""
+    got = measured(told, Fraction(1))
+    about = described(TasmotaMeter(name="m", source="tasmota", address="h"), told, None, 1)
+    reading = RegisterReading("m", 0, got.import_wh, got.export_wh, got.power_mw, got.problem)
+    assert unpack(pack([about, Registers(1, 60, [reading])])) and got.problem.isprintable()
+
+
+@given(st.text())
+def test_a_serial_that_is_none_is_not_taken(text: str) -> None:
+    storable(Told(serial=named(text), unread={"import_wh": f"protocol: {text}"}))

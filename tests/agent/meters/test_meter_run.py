@@ -12,7 +12,9 @@ import urllib.request
 from fractions import Fraction
 from pathlib import Path
 
-from agent import config, wire
+import pytest
+
+from agent import app, config, wire
 from agent.clock import now_us
 from agent.meters import register_map
 from agent.meters.config import ModbusMeter
@@ -211,3 +213,26 @@ def test_the_curve_integrates_exactly() -> None:
     parts = sum(curve.energy_wh(b) - curve.energy_wh(a) for a, b in itertools.pairwise(cuts))
     assert parts == curve.energy_wh(cuts[-1]) - curve.energy_wh(cuts[0])
     assert curve.energy_wh(grid.START_US) == 0
+
+
+def test_what_no_meter_needs_is_not_imported() -> None:
+    """An agent without meters pays for none of their protocols."""
+    code = "import sys, agent.cli, agent.app; print({'pymodbus', 'pysnmp'} & {*sys.modules})"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "set()"
+
+
+def test_a_fault_of_ours_begins_the_meters_anew_and_the_miners_never_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (dead,) = free_ports(1)
+    row = f'name = "m"\nsource = "modbus"\naddress = "127.0.0.1:{dead}"\nmap = "sdm630"\ninterval_s = 1'
+    path = configured(tmp_path, (dead, dead), NOWHERE, "[[meter]]", row)
+    monkeypatch.setattr(app, "METERS_AGAIN_S", 0.05)
+    made = app.Agent(config.load(path), report=lambda _line: None)
+    monkeypatch.setattr(made.meters, "_about", lambda *_: 1 / 0)
+    asyncio.run(made.run(max_sweeps=2))
+    records = [r for packet in spooled(path) for r in packet.records]
+    restarts = [r.detail for r in records if isinstance(r, wire.Event) and r.kind == "meters_restarted"]
+    assert len(restarts) >= 2 and "ZeroDivisionError" in restarts[0]["error"]
+    assert len([r for r in records if isinstance(r, wire.Sweep)]) == 2

@@ -162,6 +162,25 @@ def test_every_map_decodes_what_its_meter_shows(
         assert found.serial == "12345"
 
 
+@pytest.mark.parametrize("name", register_map.names())
+@given(st.data())
+def test_any_words_are_a_reading_or_a_reason(name: str, data: st.DataObject) -> None:
+    rules = register_map.load(name)
+    word = st.integers(0, 0xFFFF) | st.sampled_from([0, 0x7FC0, 0x7FFF, 0x8000, 0xFFFF])
+    words = {
+        n: data.draw(st.lists(word, min_size=r.count, max_size=r.count))
+        for n, r in rules.every.items()
+        if data.draw(st.booleans())
+    }
+    found = modbus.parse(rules, words, {})
+    for field in ("import_wh", "export_wh", "power_w"):
+        asked = field in rules.registers
+        assert (getattr(found, field) is None) == (not asked or field in found.unread)
+    got = measured(found, Fraction(1))
+    assert all(value is None or -(2**62) < value < 2**62 for value in got[:3])
+    assert bool(got.problem) == bool(found.unread) and len(found.raw) == len(rules.every)
+
+
 def test_a_float_tells_how_fine_it_is() -> None:
     r = register("f32", "big", "big")
     for value in (0.5, 1.0, 16_384.0, 131_072.0, 12_345.678):
