@@ -11,7 +11,7 @@ from pathlib import Path
 from agent.meters import oid_map, register_map
 from agent.meters.config import Meter, ModbusMeter, MqttMeter, ShellyMeter, SnmpMeter, TasmotaMeter, host_port
 from agent.meters.told import Told
-from agent.readings import DeviceError
+from agent.readings import DeviceError, DeviceTimeout
 
 Read = Callable[[], Awaitable[Told]]
 
@@ -70,9 +70,11 @@ async def _http(
         host, port = host_port(meter.address, HTTP_PORT)
         login = (meter.login.user, meter.login.password.read()) if meter.login else None
         if isinstance(meter, TasmotaMeter):
-            return lambda: tasmota.read(web, host, port, login, meter.deadline_s)
-        channel = None if meter.channel == "all" else meter.channel
-        return lambda: shelly.read(web, host, port, channel, login, meter.deadline_s)
+            read = functools.partial(tasmota.read, web, host, port, login, meter.deadline_s)
+        else:
+            channel = None if meter.channel == "all" else meter.channel
+            read = functools.partial(shelly.read, web, host, port, channel, login, meter.deadline_s)
+        return functools.partial(_within, meter.deadline_s, read)
 
     return {meter.name: reader(meter) for meter in meters}
 
@@ -130,3 +132,12 @@ async def _mqtt(
 
 async def _fail(error: DeviceError) -> Told:
     raise error
+
+
+async def _within(deadline_s: float, read: Read) -> Told:
+    """A reading of several requests, in the time of one."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await read()
+    except TimeoutError as error:
+        raise DeviceTimeout(f"no whole answer within {deadline_s:g} s") from error
