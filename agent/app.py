@@ -15,6 +15,8 @@ from agent.clock import Clock
 from agent.config import Config
 from agent.exporter import Exporter, Seen, Snapshot, seen
 from agent.intake import Intake
+from agent.meters.drivers import drivers as meter_drivers
+from agent.meters.meter_sweep import MeterSweep
 from agent.miners import reboot, registry
 from agent.pools import PoolWatch
 from agent.publish import Publisher
@@ -37,6 +39,8 @@ PRUNE_EVERY_S = 3600
 TRUSTED_US = 86_400 * 1_000_000
 # A broker on the way is connected within a second or two, and its retained register comes at once.
 REGISTER_WAIT_S = 5.0
+# A fault in our own code that comes back at once must not fill the log.
+METERS_AGAIN_S = 30.0
 # On stop, a collector that is there confirms within a second or two; the rest is sent at the next start.
 STOP_DRAIN_S = 3.0
 
@@ -114,6 +118,8 @@ class Agent:
         self.pools = PoolWatch(config.expected_pools(), self.roster.devices)
         self.states = StateWatch()
         self.left_out = 0  # sweeps, since the start
+        self.meters = MeterSweep(config.meter, self.clock.now_us, self._append)
+        self.exporter.meters = self.meters.seen
         # The configuration may name other networks than when a device was met: it is not touched any more.
         ours = scan.covers(config.network.scan, config.network.exclude)
         known = {address: self.roster.get(device) for address, device in self.roster.at.items()}
@@ -133,6 +139,7 @@ class Agent:
         self._look_at_the_clock()
         now_us = self.clock.now_us()
         self._append([Event(now_us, "agent_started"), *self.power.event(now_us)])
+        meters = asyncio.create_task(self._read_meters(stop))  # a first scan may take minutes
         try:
             async with drivers(self.config) as poll:
                 if fresh and not self.roster.restored:
@@ -140,6 +147,7 @@ class Agent:
                 if fresh or not self.targets:
                     await _until(stop, self.rescan(poll))
                 await asyncio.gather(
+                    meters,
                     self._sweep_on_time(stop, poll, max_sweeps),
                     self._rescan_on_time(stop, poll),
                     self._look_where_called(stop, poll),
@@ -175,6 +183,20 @@ class Agent:
                     [Event(self.clock.now_us(), "sweep_overrun", detail={**detail, "left_out": str(missed)})]
                 )
             await _wait(stop, grid.start_s - time.monotonic())
+
+    async def _read_meters(self, stop: asyncio.Event) -> None:
+        """The meters at their own intervals; what goes wrong there begins anew and stops no miner's sweep."""
+        own = self.config.agent
+        who = f"{own.org}-{own.site}-{own.name}"
+        while not stop.is_set() and self.config.meter:
+            try:
+                async with meter_drivers(self.config.meter, self.state_dir, who) as reads:
+                    await _until(stop, self.meters.run(reads))
+            except Exception as error:
+                log.exception("the meters are read anew after a fault of ours")
+                event = Event(self.clock.now_us(), "meters_restarted", detail={"error": repr(error)[:300]})
+                self._append([event])
+                await _wait(stop, METERS_AGAIN_S)
 
     async def _rescan_on_time(self, stop: asyncio.Event, poll: Poll) -> None:
         while not await _wait(stop, self.config.network.rescan_s):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import ipaddress
 import json
@@ -24,6 +25,8 @@ from rich.table import Table
 from agent import app, capture, config, devices_cli, enrol_cli, keys, private, raw, scan, spool_cli, top
 from agent.box_time import LinuxBox
 from agent.config import Config, ConfigError
+from agent.meters import cli as meter_cli
+from agent.meters.config import MqttMeter
 from agent.readings import DeviceError, Reading
 from agent.redact import RedactionError
 from agent.simulator.cli import simulate
@@ -112,7 +115,7 @@ def check(path: Path) -> None:
     for secret in (mqtt.password_file, mqtt.client_key_file or mqtt.client_cert_file):
         if secret is not None and secret.exists():
             problems += _mistakes(functools.partial(private.check, secret))
-    problems += _mistakes(loaded.credentials)
+    problems += _mistakes(loaded.credentials) or _check_meters(path, loaded)
     try:
         socket.create_connection((mqtt.host, mqtt.port), timeout=loaded.network.connect_timeout_s).close()
     except OSError as error:
@@ -121,6 +124,22 @@ def check(path: Path) -> None:
     if problems:
         raise UserError("\n".join(problems))
     click.echo(f"broker {mqtt.host}:{mqtt.port}: accepts connections")
+
+
+def _check_meters(path: Path, loaded: Config) -> list[str]:
+    """Read each meter once; what it shows, and what keeps it from being read."""
+    problems = []
+    asked = [meter for meter in loaded.meter if not isinstance(meter, MqttMeter)]
+    for name, told in asyncio.run(meter_cli.read_once(asked, loaded.agent.state_dir)).items():
+        if isinstance(told, DeviceError):
+            problems.append(f"{path}: meter {name}: {told.kind}: {told}")
+        elif told.import_wh is None:
+            problems.append(f"{path}: meter {name}: {told.unread.get('import_wh', 'no register')}")
+        else:
+            click.echo(
+                f"meter {name}: {float(told.import_wh) / 1000:,.3f} kWh, serial {told.serial or 'not told'}"
+            )
+    return problems
 
 
 @agent.command(name="scan")
@@ -263,7 +282,8 @@ def run(path: Path, interval_s: int | None, sweeps: int | None) -> None:
 
 
 for _command in (
-    enrol_cli.enroll, devices_cli.devices, devices_cli.bind, devices_cli.split, spool_cli.spool, simulate,
+    enrol_cli.enroll, meter_cli.meter, devices_cli.devices, devices_cli.bind, devices_cli.split,
+    spool_cli.spool, simulate,
 ):  # fmt: skip
     agent.add_command(_command)
 

@@ -14,18 +14,20 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
-from agent import listen, private, wire
+from agent import listen, private
+from agent.meters.config import AnyMeter, check_names
 from agent.miners import fields
 from agent.pace import SILENT_PER_S
 from agent.pools import ExpectedPool
 from agent.power import NO_RULES, Correction, PowerRules
+from agent.sections import Name, Port, Secret, Section
 from agent.spool import MAX_BYTES
 from agent.thinning import Levels
 from agent.transports.network import Credentials, Network
@@ -35,6 +37,7 @@ DEFAULT_BROKER = "collector.example:8883"
 GIB = 1024**3
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MQTT_FILES = ("password_file", "ca_file", "client_cert_file", "client_key_file", "collector_key_file")
+SECRET_KEYS = {"password", "community", "auth_password", "privacy_password"}
 # One whole reply; the slowest stock firmware needs about two seconds.
 REPLY_DEADLINE_S = 5.0
 
@@ -68,14 +71,12 @@ def _past(day: date) -> date:
     return day
 
 
-Name = Annotated[str, AfterValidator(wire.check_name)]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Cidr = Annotated[str, AfterValidator(_network)]
-Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Section(Section, BaseModel):
+    """A table of this file."""
 
 
 class AgentSection(_Section):
@@ -134,30 +135,6 @@ class NetworkSection(_Section):
     def longest_deadline_s(self) -> float:
         """What bounds any device; the drivers hold their own families to the shorter one."""
         return max(self.deadline_s, self.foreign_deadline_s)
-
-
-class Secret(_Section):
-    """A password, written plain, or where it stands: a file of its owner's, or a credential of systemd's."""
-
-    plain: str | None = Field(default=None, repr=False)
-    file: Path | None = None
-    credential: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_of(cls, given: object) -> object:
-        if isinstance(given, str):
-            return {"plain": given}
-        if not isinstance(given, dict) or len(given) != 1 or not {"file", "credential"} & set(given):
-            raise ValueError('write the password, or { file = "PATH" }, or { credential = "NAME" }')
-        return given
-
-    def read(self) -> str:
-        """The password; PrivateFileError if its file cannot be used."""
-        if self.plain is not None:
-            return self.plain
-        path = self.file or private.credential(self.credential or "")
-        return private.read(path).decode().strip()
 
 
 class LoginSection(_Section):
@@ -252,6 +229,13 @@ class Config(_Section):
     login: dict[str, LoginSection] = {}
     pool: list[PoolSection] = []
     power: PowerSection = PowerSection()
+    meter: list[AnyMeter] = []
+
+    @field_validator("meter")
+    @classmethod
+    def _unique(cls, meters: list[AnyMeter]) -> list[AnyMeter]:
+        check_names(meters)
+        return meters
 
     def transport(self) -> Network:
         """The drivers' network settings."""
@@ -278,8 +262,14 @@ class Config(_Section):
         return [ExpectedPool(pool.host, pool.port, pool.user) for pool in self.pool]
 
     def credentials(self) -> Credentials:
-        """The drivers' logins: the configured ones over the makers' defaults; ConfigError: no password."""
+        """The drivers' logins, the configured ones over the makers'; ConfigError: a password is not there."""
         found, wrong = {}, []
+        for meter in self.meter:
+            for secret in meter.secrets():
+                try:
+                    secret.read()
+                except (private.PrivateFileError, UnicodeDecodeError) as error:
+                    wrong.append(f"meter {meter.name}: {error}")
         for family, login in self.login.items():
             try:
                 found[family] = login.user, login.password.read()
@@ -299,7 +289,9 @@ def load(path: Path) -> Config:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text: {error}") from error
     loaded = parse(text, path)
-    if any(login.password.plain is not None for login in loaded.login.values()):
+    secrets = [login.password for login in loaded.login.values()]
+    secrets += [secret for meter in loaded.meter for secret in meter.secrets()]
+    if any(secret.plain is not None for secret in secrets):
         try:
             private.check(path)
         except private.PrivateFileError as error:
@@ -322,21 +314,23 @@ def parse(text: str, path: Path) -> Config:
     base = path.resolve().parent
     agent = config.agent.model_copy(update={"state_dir": base / config.agent.state_dir})
     files = MQTT_FILES
+    meters = [meter.at(base) for meter in config.meter]
+    wrong = [f"{path}: meter.{n}.{line}" for n, meter in enumerate(meters) for line in meter.mistakes()]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
     given = {name: base / getattr(config.mqtt, name) for name in files if getattr(config.mqtt, name)}
     return config.model_copy(
         update={
             "agent": agent,
             "mqtt": config.mqtt.model_copy(update=given),
             "login": {family: _login_at(base, login) for family, login in config.login.items()},
+            "meter": meters,
         }
     )
 
 
 def _login_at(base: Path, login: LoginSection) -> LoginSection:
-    if login.password.file is None:
-        return login
-    password = login.password.model_copy(update={"file": base / login.password.file})
-    return login.model_copy(update={"password": password})
+    return login.model_copy(update={"password": login.password.at(base)})
 
 
 def _mistakes(error: ValidationError) -> list[str]:
@@ -354,7 +348,10 @@ def _mistakes(error: ValidationError) -> list[str]:
 def _given(mistake: Any) -> str:
     if mistake["type"] == "missing" or isinstance(mistake["input"], dict):
         return ""
-    if "password" in mistake["loc"] or mistake["loc"][0] == "login":  # a misspelt key holds one as well
+    # Of a misspelt key nobody knows what it holds: in these tables it may be a password.
+    if SECRET_KEYS & {*mistake["loc"]} or mistake["loc"][0] == "login":
+        return ""
+    if mistake["loc"][0] == "meter" and mistake["type"] == "extra_forbidden":
         return ""
     return f" (given: {mistake['input']!r})"
 
@@ -364,6 +361,19 @@ SAMPLE_SECURED = """\
 ca_file = "agent-state/ca.crt"
 client_cert_file = "agent-state/tls.pem"           # key and certificate, renewed by the agent itself
 collector_key_file = "agent-state/collector.pub"   # what acks have to be signed with
+"""
+
+
+SAMPLE_METER = """\
+# Electricity meters ('hashledger agent meter maps' lists maps); a ratio only where the meter has none set:
+# [[meter]]
+# name = "feeder-1"
+# source = "modbus"            # modbus, shelly, tasmota, snmp, mqtt
+# address = "192.168.1.50:502"
+# unit = 1
+# map = "sdm630"
+# ct_ratio = "200/5"
+# interval_s = 60
 """
 
 
@@ -433,4 +443,5 @@ per_device = true          # one series a device; false on very large sites
 # [login.antminer]
 # user = "root"
 # password = {{ file = "antminer.password" }}   # or {{ credential = "NAME" }} of systemd's LoadCredential=
-"""
+
+{SAMPLE_METER}"""

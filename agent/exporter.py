@@ -21,6 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from agent.clock import Stated
 from agent.intake import Pressure
+from agent.meters.meter_sweep import MeterSeen
 from agent.pools import endpoint
 from agent.power import NO_RULES, PowerRules
 from agent.readings import NO_SHARES, Failure, Pool, Shares, shares
@@ -77,6 +78,20 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hashledger_agent_device_reading_age_seconds": (
         "Time since a device was last read",
         ("address", "model"),
+    ),
+    "hashledger_agent_meter_import_watt_hours_total": (
+        "Import register of a meter, transformers' ratios applied",
+        ("meter", "model"),
+    ),
+    "hashledger_agent_meter_export_watt_hours_total": (
+        "Export register of a meter, transformers' ratios applied",
+        ("meter", "model"),
+    ),
+    "hashledger_agent_meter_power_watts": ("Power that a meter shows", ("meter", "model")),
+    "hashledger_agent_meter_reading_age_seconds": ("Time since a meter's register was last read", ("meter",)),
+    "hashledger_agent_meter_problem": (
+        "1 where the last reading of a meter lacks something",
+        ("meter", "kind"),
     ),
 }
 
@@ -156,6 +171,7 @@ class Exporter:
         self._per_device = per_device
         self._interval_s = interval_s
         self.snapshot = Snapshot()
+        self.meters: Mapping[str, MeterSeen] = {}
 
     def serve(self, host: str, port: int) -> WSGIServer:
         """Serve in a thread of its own; OSError if the port is taken."""
@@ -221,6 +237,7 @@ class Exporter:
         yield _gauge("hashledger_agent_refused_words", {(): snapshot.refused_words})
         yield _gauge("hashledger_agent_unexpected_pool_devices", {(): snapshot.unexpected_pools})
         yield from _fleet(snapshot.seen)
+        yield from _meters(list(self.meters.values()))
         if self._per_device:
             yield _gauge("hashledger_agent_devices_not_shown", {(): max(0, len(snapshot.seen) - MAX_DEVICES)})
             yield from _devices(snapshot.seen[:MAX_DEVICES])
@@ -310,6 +327,21 @@ def _devices(rows: Sequence[Seen]) -> Iterator[Metric]:
         f"{name}reading_age_seconds",
         {(r.address, r.model): now_s - r.read_s for r in rows if r.read_s is not None},
     )
+
+
+def _meters(rows: Sequence[MeterSeen]) -> Iterator[Metric]:
+    name, now_s = "hashledger_agent_meter_", time.monotonic()
+    for field_name in ("import", "export"):
+        read: dict[tuple[str, ...], float] = {}
+        for row in rows:
+            if (value := getattr(row, f"{field_name}_wh")) is not None:
+                read[row.meter, row.model] = value
+        yield _counter(f"{name}{field_name}_watt_hours_total", read)
+    yield _gauge(f"{name}power_watts", {(r.meter, r.model): r.power_w for r in rows if r.power_w is not None})
+    yield _gauge(
+        f"{name}reading_age_seconds", {(r.meter,): now_s - r.read_s for r in rows if r.read_s is not None}
+    )
+    yield _gauge(f"{name}problem", {(r.meter, r.problem.split(":")[0]): 1 for r in rows if r.problem})
 
 
 def _gauge(name: str, samples: Mapping[tuple[str, ...], float]) -> Metric:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from agent import app, clock, config
-from agent.simulator import capacity, faults, shares
+from agent.simulator import capacity, faults, meters_cli, shares
 from agent.simulator import fleet as fleets
 from agent.simulator import month as months
 from agent.simulator import serve as servers
@@ -162,3 +162,6 @@ def _weights(text: str) -> dict[str, int]:
             raise ValueError(f"families: {part.strip()!r} is not written family=weight, such as antminer=4")
         weights[name] = int(weight) if sign else 1
     return weights
+
+
+simulate.add_command(meters_cli.meters)

@@ -5,15 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
+from agent.simulator import meter_story
 from collector.ledger import meters
 from collector.ledger.quantities import HALF_HOUR_US
 from tests.collector.support import ORG, SITE, T0, Agent, S, ledger_of
-
-meter_story = pytest.importorskip(
-    "agent.simulator.meter_story", reason="the simulated meters are not here yet"
-)
 
 DAYS, INTERVAL_S, STEP_WH = 26, 300, 10
 END_US = T0 + DAYS * 86_400 * S
