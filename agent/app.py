@@ -35,7 +35,8 @@ SPOOL_FILE = "spool.db"
 PRUNE_EVERY_S = 3600
 # Batches are stored by the wall clock; one that is further off would cut the kept window short.
 TRUSTED_US = 86_400 * 1_000_000
-# A broker on the way is connected within a second or two, and its retained register comes at once.
+# A broker on the way is connected within a second or two, and its retained register comes at once; what comes
+# later is taken over between two sweeps.
 REGISTER_WAIT_S = 5.0
 # On stop, a collector that is there confirms within a second or two; the rest is sent at the next start.
 STOP_DRAIN_S = 3.0
@@ -146,7 +147,7 @@ class Agent:
                 )
         finally:
             self.intake.close(self.clock.now_us())
-            await asyncio.to_thread(self.publisher.stop, STOP_DRAIN_S)
+            await asyncio.to_thread(self.publisher.stop, 0.0 if self.publisher.out_of_reach else STOP_DRAIN_S)
             self.spool.close()
 
     async def _sweep_on_time(self, stop: asyncio.Event, poll: Poll, max_sweeps: int | None) -> None:
