@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from agent import clock, decisions, identity, keys, listen, overrun, register, scan, sweep
@@ -297,11 +298,18 @@ class Agent:
         net = self.config.network
         wanted = scan.addresses(net.scan, net.exclude) if only is None else only
         hosts = [host for host in wanted if host not in self.targets]
-        found = await discover(self.config, hosts, poll)
+        failed: Counter[str] = Counter()
+
+        def note(_host: str, result: Reading | DeviceError | None) -> None:
+            if isinstance(result, DeviceError):
+                failed[result.kind] += 1
+
+        found = await discover(self.config, hosts, poll, note)
         for host, reading in found.items():
             self.targets[host] = Target(host, reading.family)
-        if found or not self.targets:
-            self.report(f"scan: {len(found)} new among {len(hosts)} addresses")
+        if found or failed or not self.targets:
+            unread = "".join(f", {count} {kind}" for kind, count in failed.most_common())
+            self.report(f"scan: {len(found)} new among {len(hosts)} addresses{unread}")
 
     def _append(self, records: list[Record], *, roster_changed: bool = False) -> None:
         if self.intake.put(records, self.clock.now_us(), roster_changed=roster_changed):
