@@ -31,6 +31,9 @@ _SEEN_AS = {
     "/api/system/info": "info",
     "/api/v1/info": "vnish_info",
     "/api/v1/version": "bos_version",
+    "/api/v1/system": "proto_system",
+    "/mcb/status": "goldshell_status",
+    "/api/overview": "fluminer_overview",
     "/cgi-bin/get_system_info.cgi": "system_info",
     "/summary": "epic_summary",
     "get.device.info": "v3_info",
@@ -175,7 +178,7 @@ def _document(
     redacted: Redacted,
     now: datetime,
 ) -> Document:
-    family = next((f.name for f in registry.FAMILIES if f.recognise(seen)), "unknown")
+    family = next((f.name for f in registry.BY_NAME.values() if f.recognise(seen)), "unknown")
     model, firmware = _first(seen, _MODEL_KEYS), _first(seen, _FIRMWARE_KEYS)
     document: Document = {
         "format": FORMAT,

@@ -53,7 +53,10 @@ PAGES: tuple[str, ...] = (
     *(f"/api/v1/{page}" for page in (
         "info", "model", "status", "summary", "perf-summary", "settings", "autotune/presets",  # VNish
         "version", "miner/details", "miner/stats", "miner/hw/hashboards", "pools", "cooling/state",  # Braiins
+        "system", "mining", "network", "hardware",  # Proto
     )),
+    "/mcb/status", "/mcb/setting",  # Goldshell
+    "/api/overview", "/api/summary",  # Fluminer
     "/cgi-bin/luci/bos/info",
 )  # fmt: skip
 POWER_PAGE = "/miner_power"  # newer stock Antminer, at a port of its own

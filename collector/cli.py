@@ -13,7 +13,19 @@ import click
 from rich.console import Console
 
 from agent.wire import check_name
-from collector import app, broker, config, enrol_cli, imports, journal_cli, meter_cli, private, status
+from collector import (
+    app,
+    backup_cli,
+    broker,
+    config,
+    energy_cli,
+    enrol_cli,
+    imports,
+    journal_cli,
+    meter_cli,
+    private,
+    status,
+)
 from collector.config import ConfigError
 from collector.sample import SAMPLE
 from collector.sources.statements import StatementError
@@ -94,6 +106,8 @@ def status_command(path: Path, as_json: bool) -> None:
     console = Console()
     for table in status.tables(content):
         console.print(table)
+    for line in status.warnings(content):
+        click.echo(line)
     click.echo(f"journal: {content['journal_bytes'] / 1e6:.1f} MB")
 
 
@@ -150,9 +164,13 @@ for _command in (
     enrol_cli.enroll_command,
     enrol_cli.revoke_command,
     enrol_cli.broker_config_command,
+    energy_cli.energy_command,
     journal_cli.verify_command,
     journal_cli.keys_command,
     journal_cli.archive_command,
     meter_cli.meter,
+    backup_cli.upgrade_command,
+    backup_cli.backup_command,
+    backup_cli.restore_command,
 ):
     collector.add_command(_command)

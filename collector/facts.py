@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import zoneinfo
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,24 +12,32 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Select, Table, func, select
 
+from collector import device_key, outlook
 from collector.config import Config, ConfigError, SiteConfig
-from collector.ledger import rules
+from collector.ledger import meters, rules
 from collector.ledger.energy import bound_wh
+from collector.ledger.meter_entries import event_id
 from collector.ledger.profile import DeviceNow, SiteLedger
 from collector.ledger.quantities import COVERED, ENERGY, HALF_HOUR_US
+from collector.ledger.registers import Deduced
+from collector.metered import history_of
 from collector.store import Store, schema
 from reporting.facts import (
     AddressKind,
     BatchRange,
     DeclaredDevice,
     DeviceFacts,
+    FilerKind,
     PeriodFacts,
+    PersonMonth,
     Receipt,
     SiteEnergy,
 )
-from reporting.period import Period, local_text
+from reporting.period import Period, PeriodKind, local_text
 
 _S = 1_000_000
+# Of one kind and meter: enough to act on; a broken meter would fill pages.
+_METER_NOTES = 5
 
 
 def period_facts(store: Store, config: Config, site: str, period_text: str, now_us: int) -> PeriodFacts:
@@ -55,6 +63,9 @@ def period_facts(store: Store, config: Config, site: str, period_text: str, now_
         )
         receipts, receipts_synthetic = view.receipts()
         energy = _site_energy(devices, view.peak())
+        energy, unmetered, meter_synthetic = _with_meter(view, config, energy)
+        meter_notes = [*unmetered, *_meter_notes(connection, config, site, period)]
+    person = _person(store, config, site, period, energy, now_us)
     return PeriodFacts(
         site=declared.site,
         filer=declared.filer,
@@ -62,7 +73,7 @@ def period_facts(store: Store, config: Config, site: str, period_text: str, now_
         start_us=period.start_us,
         end_us=period.end_us,
         taken_us=now_us,
-        synthetic=batches_synthetic or receipts_synthetic or devices_synthetic,
+        synthetic=batches_synthetic or receipts_synthetic or devices_synthetic or meter_synthetic,
         software=software(),
         tzdata=tzdata(declared.site.zone),
         energy=energy,
@@ -70,8 +81,13 @@ def period_facts(store: Store, config: Config, site: str, period_text: str, now_
         receipts=receipts,
         evidence=evidence,
         investment=declared.investment,
+        person=person,
         covered_until_us=covered_until_us,
-        notes=[*_period_notes(declared, devices, covered_until_us, period, now_us), *device_notes],
+        notes=[
+            *_period_notes(declared, devices, covered_until_us, period, now_us),
+            *device_notes,
+            *meter_notes,
+        ],
     )
 
 
@@ -167,8 +183,8 @@ def _devices(
 ) -> tuple[list[DeviceFacts], list[str], bool]:
     """The devices of the period, what there is to say of them, and whether any of them is simulated."""
     totals = view.ledger.totals(view.period.start_us, view.period.end_us)
-    by_key = {_serial(device.serial): device for device in declared}
-    by_key |= {mac: device for device in declared if (mac := _mac(device.serial))}
+    by_key = {device_key.serial(device.serial): device for device in declared}
+    by_key |= {mac: device for device in declared if (mac := device_key.mac(device.serial))}
     found: list[DeviceFacts] = []
     notes: list[str] = []
     synthetic = False
@@ -228,6 +244,67 @@ def _site_energy(devices: list[DeviceFacts], peak: tuple[int, int] | None) -> Si
     )
 
 
+def _with_meter(view: _View, config: Config, energy: SiteEnergy) -> tuple[SiteEnergy, list[str], bool]:
+    """The energy with the main meter's figures, if it was read on both sides of the period; and notes."""
+    meter = config.sites[view.site].tree.meter
+    if meter is None:
+        return energy, [], False
+    period = view.period
+    history = history_of(view.connection, config, view.site, meter)
+    read_us = history.imported.at_us
+    if not read_us.size or read_us[0] > period.start_us or read_us[-1] < period.end_us:
+        note = f"meter {meter} was not read on both sides of the period: the sum of the miners is reported"
+        return energy, [note], False
+    whole = history.profile(np.array([period.start_us, period.end_us]))
+    parts = history.profile(np.arange(period.start_us, period.end_us + 1, HALF_HOUR_US))
+    read_wh = np.where(parts.gap_us == 0, parts.import_wh, -1)
+    largest = int(read_wh.argmax())
+    known = read_wh[largest] >= 0
+    found = replace(
+        energy,
+        meter=meter,
+        metered_wh=int(whole.import_wh[0]),
+        metered_low_wh=min(int(whole.low_wh[0]), int(whole.import_wh[0])),
+        metered_high_wh=max(int(whole.high_wh[0]), int(whole.import_wh[0])),
+        metered_peak_wh=int(read_wh[largest]) if known else None,
+        metered_peak_us=period.start_us + largest * HALF_HOUR_US if known else None,
+    )
+    return found, [], whole.synthetic
+
+
+def _person(
+    store: Store, config: Config, site: str, period: Period, energy: SiteEnergy, now_us: int
+) -> PersonMonth | None:
+    """The month of a natural person over all sites that are known; None for any other filer or period."""
+    filer = config.sites[site].filer
+    if filer is None or filer.kind is not FilerKind.NATURAL_PERSON or period.kind is not PeriodKind.MONTH:
+        return None
+    if period.solar_hijri or config.sites[site].site.country != "ru":
+        return None
+    sites = outlook.person_sites(config, filer)
+    zones = {name: config.sites[name].site.zone for name in sites}
+    used = [
+        energy if name == site
+        else period_energy(store, config, name, Period.parse(period.text, zone), now_us)
+        for name, zone in zones.items()
+    ]  # fmt: skip
+    found = PersonMonth(
+        sites=sites,
+        energy_wh=sum(one.energy_wh for one in used),
+        energy_low_wh=sum(one.energy_low_wh for one in used),
+        energy_high_wh=sum(one.energy_high_wh for one in used),
+    )
+    with store.read() as connection:
+        running = outlook.person_month(connection, config, site, now_us)
+    if running is None or running.month != period.text or running.quota.forecast is None:
+        return found
+    forecast, crossing = running.quota.forecast, running.quota.crossing
+    return replace(
+        found, forecast_wh=forecast.likely, forecast_low_wh=forecast.low, forecast_high_wh=forecast.high,
+        exceeded_earliest_us=crossing.earliest_us, exceeded_us=crossing.likely_us,
+    )  # fmt: skip
+
+
 def _period_notes(
     declared: SiteConfig,
     devices: list[DeviceFacts],
@@ -247,6 +324,28 @@ def _period_notes(
             yield f"declared device {device.serial} was not seen in the period"
 
 
+def _meter_notes(connection: Connection, config: Config, site: str, period: Period) -> Iterator[str]:
+    """What befell the meters in the period, as it was deduced or answered."""
+    for meter in meters.meters(connection, config.org, site):
+        by_kind: dict[str, list[Deduced]] = {}
+        for deduced in history_of(connection, config, site, meter.meter).findings:
+            if deduced.until_us >= period.start_us and deduced.from_us < period.end_us:
+                by_kind.setdefault(deduced.kind, []).append(deduced)
+        for kind, found in by_kind.items():
+            for deduced in found[:_METER_NOTES]:
+                made = deduced.detail.get("made_of_it", "")
+                yield f"meter {meter.meter}: {event_id(kind, deduced.from_us)}: {made}; {_answer(deduced)}"
+            if len(found) > _METER_NOTES:
+                yield f"meter {meter.meter}: {kind}: {len(found) - _METER_NOTES} more in the period"
+
+
+def _answer(deduced: Deduced) -> str:
+    if deduced.confirmed is None:
+        return "nobody has confirmed it"
+    by = deduced.detail.get("answered_by") or deduced.detail.get("by", "a person")
+    return f"{'confirmed' if deduced.confirmed else 'denied'} by {by}"
+
+
 def _receipt(row: Any) -> Receipt:
     return Receipt(
         received_us=row.received_us, coin=row.coin, network=row.network, amount=row.amount,
@@ -257,18 +356,8 @@ def _receipt(row: Any) -> Receipt:
 
 def _declared(row: Any, by_key: dict[str, DeclaredDevice]) -> DeclaredDevice | None:
     # By serial; a device that tells none may be declared by its MAC.
-    key = _serial(row.serial) if row.serial else _mac(row.mac or "")
+    key = device_key.serial(row.serial) if row.serial else device_key.mac(row.mac or "")
     return by_key.get(key) if key else None
-
-
-def _serial(text: str) -> str:
-    return text.strip().upper()
-
-
-def _mac(text: str) -> str:
-    """The 12 hex digits of a MAC however it is written, or nothing."""
-    digits = text.upper().replace(":", "").replace("-", "").strip()
-    return digits if re.fullmatch("[0-9A-F]{12}", digits) else ""
 
 
 def software() -> str:

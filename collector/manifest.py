@@ -8,8 +8,8 @@ dropped or put between. A seal follows from its segment and the line before it a
 same line.
 
 Lines are appended under a lock on the file and fsynced: the collector seals, `collector archive` notes what
-it removes, each while the other runs. A crash leaves at most an unfinished line at the end; the next append
-cuts it off. The public halves of the keys are enough to check all of it.
+it removes, each while the other runs. A crash leaves at most an unfinished line at the end, cut
+off when the journal is opened or the next line is added. Public keys are enough to check all of it.
 """
 
 from __future__ import annotations
@@ -208,6 +208,13 @@ def append(folder: Path, key: Ed25519PrivateKey, make: Callable[[Manifest], Line
             view = view[os.write(file, view) :]
         os.fsync(file)
         return load(folder)
+
+
+def mend(folder: Path) -> None:
+    """Cut off an unfinished line at the end, of a crash: what it was for is done again, or was not done."""
+    with _locked(folder) as file:
+        os.truncate(file, read(folder).whole_bytes)
+        os.fsync(file)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from collector import journal, roll
 from collector.config import Config
 from collector.facts import period_energy
+from collector.outlook import outlook
 from collector.overview import SiteView, overview
 from collector.store import Store, schema
 from reporting.period import Period, local_text, local_time
@@ -67,11 +68,12 @@ def _site(store: Store, config: Config, name: str, view: SiteView, now_us: int) 
     with store.read() as connection:
         for row in connection.execute(query.order_by(e.coin)):
             coins[row.coin] = coins.get(row.coin, 0) + row.amount
+        ahead = None if declared is None else outlook(connection, config, name, now_us)
     return {
         "site": name, "month": month.text, "zone": zone, "devices": view.devices,
         "power_w": view.power_w, "hashrate_hs": view.hashrate_hs,
         "energy_wh": energy.energy_wh, "energy_high_wh": energy.energy_high_wh, "gap_s": energy.gap_s,
-        "coins": coins, "newest_reading_us": view.newest_us,
+        "coins": coins, "newest_reading_us": view.newest_us, "outlook": ahead,
     }  # fmt: skip
 
 
@@ -124,6 +126,13 @@ def tables(content: dict[str, Any]) -> Iterator[Table]:
             row = (r["site"], r["agent"], r["reason"], r["detail"], str(r["count"]), _utc(r["last_us"]))
             refused.add_row(*row)
         yield refused
+
+
+def warnings(content: dict[str, Any]) -> Iterator[str]:
+    """What lies ahead of the sites, a line each."""
+    for site in content["sites"]:
+        for line in (site["outlook"] or {"lines": ()})["lines"]:
+            yield f"{site['site']}: {line}"
 
 
 def _utc(instant_us: int) -> str:

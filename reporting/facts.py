@@ -160,6 +160,32 @@ class SiteEnergy:
     gap_s: int
     peak_wh: int | None
     peak_us: int | None
+    # The site's main meter, if it has one that was read from the period's start to its end.
+    meter: str | None = None
+    metered_wh: int | None = None
+    metered_low_wh: int | None = None
+    metered_high_wh: int | None = None
+    metered_peak_wh: int | None = None
+    metered_peak_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonMonth:
+    """The month of the natural person who files, over all sites of theirs that are known.
+
+    The forecast of a month that runs, and the half-hours in which the limit is passed, are None where there
+    is none.
+    """
+
+    sites: list[str]
+    energy_wh: int
+    energy_low_wh: int
+    energy_high_wh: int
+    forecast_wh: int | None = None
+    forecast_low_wh: int | None = None
+    forecast_high_wh: int | None = None
+    exceeded_earliest_us: int | None = None
+    exceeded_us: int | None = None  # likely
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,5 +216,6 @@ class PeriodFacts:
     receipts: list[Receipt]
     evidence: list[BatchRange]
     investment: Investment | None = None
+    person: PersonMonth | None = None
     covered_until_us: int | None = None  # how far the ledger reaches into the period
     notes: list[str] = field(default_factory=list)

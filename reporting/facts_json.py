@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import msgspec
 
@@ -12,7 +13,22 @@ from reporting.facts import PeriodFacts
 
 def encode_facts(facts: PeriodFacts) -> bytes:
     """Canonical JSON: sorted keys, no spaces, Decimal as text; equal facts give equal bytes."""
-    return msgspec.json.encode(facts, order="deterministic")
+    content = msgspec.to_builtins(facts, order="deterministic")
+    _leave_out_unknown(content, ("person",))
+    _leave_out_unknown(content["energy"], LATER_ENERGY)
+    return msgspec.json.encode(content)
+
+
+# Fields that came after filings were sealed: where they are unknown the bytes are those of before.
+LATER_ENERGY = (
+    "meter", "metered_wh", "metered_low_wh", "metered_high_wh", "metered_peak_wh", "metered_peak_us",
+)  # fmt: skip
+
+
+def _leave_out_unknown(content: dict[str, Any], names: tuple[str, ...]) -> None:
+    for name in names:
+        if content[name] is None:
+            del content[name]
 
 
 def facts_hash(facts: PeriodFacts) -> str:

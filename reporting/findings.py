@@ -110,6 +110,23 @@ CODES: dict[str, Code] = {
         _O,
         "the limit counts all sites of the person ({basis}, design); this filing holds one: add the others",
     ),
+    "RU-LIMIT-004": Code(
+        _W,
+        "{kwh} kWh at all sites of the person ({sites}) exceed the {limit} kWh that a natural person may use "
+        "without the register ({status})",
+    ),
+    "RU-LIMIT-005": Code(
+        _W, "with its gaps the energy of all sites ({sites}) may reach {high} kWh, above {limit} kWh"
+    ),
+    "RU-LIMIT-006": Code(
+        _W, "forecast for the end of the month: {kwh} kWh ({low} to {high}), above {limit} kWh from {day} on"
+    ),
+    "RU-LIMIT-007": Code(
+        _W, "forecast for the end of the month: up to {high} kWh, at the earliest above {limit} kWh on {day}"
+    ),
+    "RU-LIMIT-008": Code(
+        _O, "the limit is counted over the sites {sites} ({basis}, design): add any that are not known here"
+    ),
     "RU-FORMAT-001": Code(
         _O, "no official format (KND, order, XSD) was found: copy this sheet into the account"
     ),
@@ -145,6 +162,11 @@ CODES: dict[str, Code] = {
     ),
     "KZ-METER-003": Code(
         _W, "no or faulty meter: the deemed volume ({volume}) holds; the measured volume is used here"
+    ),
+    "KZ-METER-004": Code(
+        _W,
+        "the reported {metered} kWh are those of the site's meter {meter}; its miners' sum is {kwh} kWh: "
+        "cooling, losses and other loads are in the difference",
     ),
     "KZ-FEE-001": Code(
         _O, "the fee of 2023 depends on the price of electricity, which is not declared: not computed"

@@ -1,4 +1,5 @@
-"""Stock Bitmain firmware: cgminer API for what changes, CGI pages behind digest for who it is.
+"""Stock Bitmain firmware, and that of makers who took it over: cgminer API for what changes, CGI pages behind
+digest for who it is.
 
 With `new_api` newer firmware answers `stats` in the shape of its web pages (`rate_5s`, `chain`, `watt`);
 older firmware ignores the word. Where 4028 is closed the same pages are read over the web.
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.miners import fields, rates
-from agent.miners.hardware import Model, find
+from agent.miners.hardware import Model, nearest
 from agent.miners.poll import Ask, Budget, Replies, collect
 from agent.readings import DeviceTimeout, PowerOrigin, Reading, State, Unreachable
 from agent.transports.access import Access
@@ -24,24 +25,25 @@ from agent.transports.cgminer import Json
 from agent.transports.http import Asked
 
 FAMILY = "antminer"
-MAKE = "Bitmain"
+# Other makers took Bitmain's program and pages over: how their models' names begin.
+_MAKERS = {"antminer": "Bitmain", "hammer": "Hammer", "dg": "Elphapex", "volcminer": "VolcMiner"}
 
 SYSTEM_INFO = "/cgi-bin/get_system_info.cgi"
 MINER_CONF = "/cgi-bin/get_miner_conf.cgi"
 MINER_POWER = "/miner_power"  # at a port of its own
 WEB_PAGES = {"stats": "/cgi-bin/stats.cgi", "summary": "/cgi-bin/summary.cgi", "pools": "/cgi-bin/pools.cgi"}
+MINER_STATUS = "/cgi-bin/get_miner_status.cgi"  # all of it on one page, before those
 
 SLEEP_MODE = "1"  # miner-mode of get_miner_conf.cgi: 0 normal, 1 sleep, 2 high, 3 low
 POWER_KEYS = ("watt", "power", "Power", "chain_power")
 FIRMWARE_KEYS = ("system_filesystem_version", "file_system_version")
-SERIAL_KEYS = ("serinum", "serial_no", "serial")
+SERIAL_KEYS = ("serinum", "serial_no", "serial", "dev_sn")
 MAX_CHAINS = 16  # the API numbers its chain fields 1 to 16
 _SUPPLY = re.compile(r"\s*(?:miner )?power:\s*(\d{1,6})\s*")
 _STOCK_TYPE = re.compile(r"Antminer [\w+\-. ]+(\(\d+\w*\))?")  # other firmware adds its name in brackets
 _FOREIGN = ("vnish", "hiveon", "luxminer", "boser", "bosminer", "rwglr", "kaonsu", "braiins")
 _CHIP_COUNTS = {f"chain_acn{n}": n for n in range(1, MAX_CHAINS + 1)}
 _FAN_KEYS = [f"fan{n}" for n in range(1, 9)]
-_SHA256_MODEL = re.compile(r"Antminer [STRV]\d", re.IGNORECASE)
 
 
 def recognise(seen: Mapping[str, Json]) -> bool:
@@ -72,12 +74,16 @@ async def read(address: str, access: Access, *, full: bool) -> Reading:
     except (Unreachable, DeviceTimeout):
         over_web = True
         await collect([("stats", page(WEB_PAGES["stats"]))], [], budget, replies)
+        if "stats" not in replies.got:
+            await collect([("status", page(MINER_STATUS))], [], budget, replies)
+            replies.got |= _of_status(replies.got.pop("status", {}))
     present = _present(replies.got)
     steps = {} if present else {"summary": command("summary")}
     steps |= {"pools": command("pools")} | ({"version": command("version")} if full else {})
     if over_web:
-        steps = {name: page(WEB_PAGES[name]) for name in steps if name in WEB_PAGES}
-    if full:
+        asked = [name for name in steps if name in WEB_PAGES and name not in replies.got]
+        steps = {name: page(WEB_PAGES[name]) for name in asked}
+    if full or "stats" in replies.failed:  # the older page names no model, and so no unit
         steps["system_info"] = page(SYSTEM_INFO)
         if not over_web:  # the web knows the serials of the boards
             steps["web_stats"] = page(WEB_PAGES["stats"])
@@ -105,6 +111,18 @@ async def _ask_supply(address: str, access: Access, budget: Budget, replies: Rep
         access.remember(memory, _measured(replies.got) is not None)
 
 
+def _of_status(page: Json) -> dict[str, Json]:
+    """The one page of older firmware in the words of the newer ones.
+
+    Rates have a comma at the thousands, and their names say GHS whatever the algorithm: they have no unit.
+    """
+    told = fields.part(page, "summary")
+    keys = {"elapsed": "Elapsed", "ghs5s": "rate_5s", "ghsav": "rate_avg"}
+    row = {name: str(told[key]).replace(",", "") for key, name in keys.items() if key in told}
+    fans = {key: str(value).replace(",", "") for key, value in page.items() if key in _FAN_KEYS}
+    return {"stats": {"STATS": [row | fans]}, "pools": {"POOLS": fields.rows(page, "pools")}} if row else {}
+
+
 def _watts(row: Json) -> object:
     return next((row[key] for key in POWER_KEYS if fields.power(row.get(key))), None)
 
@@ -119,11 +137,12 @@ def parse(
 ) -> Reading:
     """The reading of replies named as `read` names them."""
     info, row = got.get("system_info", {}), _merged(got)
-    values: dict[str, Any] = {"make": MAKE}
+    values: dict[str, Any] = {}
     unknown: dict[str, str] = {}
     program = fields.text(row.get("Type")) or fields.text(row.get("type"))
     board = fields.text(info.get("minertype"))
     values["model"] = program or board
+    values["make"] = _maker(values["model"])
     swapped = program and board and not _same_name(program, board)
     if swapped:  # a control board of another machine answers the web pages
         unknown["minertype"] = f"the web pages say {board}, the mining program {program}"
@@ -131,11 +150,9 @@ def parse(
         stamp = fields.text(row.get("CompileTime"))
         image = fields.text(fields.first(info, *FIRMWARE_KEYS))
         values["firmware"] = stamp or image if swapped else image or stamp
-        values |= _identity(info, unknown)
-    else:
-        values["make"] = values["make"] if program else None
+        values |= _identity(info, row, unknown)
     values["hashrate_hs"], values["hashrate_window"], why = _hashrate(
-        _rates(got), fields.text(row.get("Type")), find(values["model"])
+        _rates(got), values["model"], nearest(values["model"])
     )
     if why:
         unknown["hashrate_hs"] = why
@@ -155,10 +172,17 @@ def parse(
     values["state"] = fields.warming(state, values["uptime_s"])
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "no rate of this moment and no mode was read"
-    values |= _sensors(row)
+    if values["state"] is State.MINING and not pools_reason:
+        values["pools"] = fields.only_source(values["pools"])
+    values |= sensors(row)
     if full:
-        values |= _boards(row)
+        values |= boards(row)
     return fields.build(FAMILY, observed_us, values, unknown, full=full, failed=failed)
+
+
+def _maker(name: str | None) -> str | None:
+    plain = (name or "").lower()
+    return next((maker for start, maker in _MAKERS.items() if plain.startswith(start)), None)
 
 
 def _same_name(one: str, other: str) -> bool:
@@ -175,14 +199,16 @@ def _merged(got: Mapping[str, Json]) -> Json:
         fields.part(got.get("summary"), "INFO"),
         *fields.rows(got.get("version"), "VERSION"),
         *fields.rows(got.get("web_stats"), "STATS"),
+        fields.part(got.get("web_stats"), "INFO"),
     )
     for row in reversed(sources):
         merged.update(row)
     return merged
 
 
-def _identity(info: Json, unknown: dict[str, str]) -> dict[str, Any]:
-    serial = fields.first(info, *SERIAL_KEYS)
+def _identity(info: Json, row: Json, unknown: dict[str, str]) -> dict[str, Any]:
+    serials = [about[key] for about in (info, row) for key in SERIAL_KEYS if key in about]
+    serial = next((raw for raw in serials if fields.serial(raw)), serials[0] if serials else None)
     found = {
         "mac": fields.mac(info.get("macaddr")),
         "serial": fields.serial(serial),
@@ -212,34 +238,20 @@ def _hashrate(
     written: dict[str, list[rates.Rate]], name: str | None, model: Model | None
 ) -> tuple[float | None, str | None, str | None]:
     """Hashrate, its window, and why there is none: the shortest window that was read."""
-    name = name or (model.name if model else None)
     why = None
     for window in rates.WINDOWS:
         # A mean since start says nothing of now where the present rate is there and cannot be read.
         if window == rates.SINCE_START and rates.CURRENT in written:
             continue
-        for raw, label_hs, stated_hs in written.get(window, []):
-            value = fields.number(raw)
+        for rate in written.get(window, []):
+            value = fields.number(rate.raw)
             if value is None or value < 0:
                 why = why or f"the {window} rate is no number"
-            elif (scale := _scale(value, label_hs, stated_hs, model, name)) is None:
+            elif (found := rates.in_hs(rate, model, name)) is None:
                 why = why or "the unit of the rate cannot be told"
             else:
-                return value * scale, window, None
+                return found, window, None
     return None, None, why
-
-
-def _scale(
-    value: float, label: float | None, stated: float | None, model: Model | None, name: str | None
-) -> float | None:
-    """H/s per unit. Firmware for other algorithms writes GHS where MH or kSol are meant."""
-    if model and model.algorithm != "sha256" and model.hashrate_hs:
-        units = [unit for unit in (stated, label, 1.0, 1e3, 1e6, 1e9, 1e12) if unit]
-        reach = model.hashrate_hs * 0.003, model.hashrate_hs * 3  # less than the factor between two units
-        return next((unit for unit in units if value == 0 or reach[0] <= value * unit <= reach[1]), None)
-    if model or name is None or _SHA256_MODEL.match(name):
-        return label or stated or 1e9  # Bitmain's SHA-256 pages are in GH/s where they name no unit
-    return label if label and label == stated else (stated if label is None else None)
 
 
 def _state(got: Mapping[str, Json], hashrate_hs: float | None, window: str | None) -> State:
@@ -262,7 +274,7 @@ def _state(got: Mapping[str, Json], hashrate_hs: float | None, window: str | Non
     return State.FAULT if "fans" in problems else State.IDLE
 
 
-def _sensors(row: Json) -> dict[str, Any]:
+def sensors(row: Json) -> dict[str, Any]:
     """Chip temperatures and fans, of the numbered fields or of the web's `chain` list."""
     if chains := fields.rows(row, "chain"):
         dies = [_hottest(chain.get("temp_chip")) for chain in chains]
@@ -272,7 +284,7 @@ def _sensors(row: Json) -> dict[str, Any]:
     return {"chip_temps_c": fields.temperatures(dies), "fans_rpm": fields.speeds(fans or ())}
 
 
-def _boards(row: Json) -> dict[str, Any]:
+def boards(row: Json) -> dict[str, Any]:
     """Boards with their chips, temperatures and serials; what only a full reading tells."""
     if chains := fields.rows(row, "chain"):
         chips = [fields.whole(chain.get("asic_num")) or 0 for chain in chains]

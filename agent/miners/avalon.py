@@ -24,7 +24,10 @@ FIRMWARE_KEYS = ("VERSION", "LVERSION", "CGVERSION", "BVERSION")
 
 _FIELD = re.compile(r"(\w[\w ]*)\[([^\[\]]*)\]")
 _UNIT_KEY = re.compile(r"MM ID\d+(:Summary)?")
-_MODEL_NUMBER = re.compile(r"(\d{3,4})(-\w+)?")
+_NUMBERED = re.compile(r"(\d{3,4}[A-Z]{0,2}?)(Pro|PRO)?(?:-[\w-]+)?")  # 1246-83, 1126Pro-S-64, 1566HA
+# Ver[] is 1246-83-21072802_.., Nano3s-25021401_..; before the A10 741 and four digits, with a hash behind.
+_VERSIONED = re.compile(r"(\d{3})\d{4}-\w+|([\w-]*?)-(\d{7,8}(?:_\w+)?)")
+_UNIT_REPLIES = ("stats", "litestats", "estats")  # whichever of them the model fills
 _WORK_STATES = {"In Work": None, "In Init": State.STARTING, "In Idle": State.IDLE}
 
 
@@ -42,11 +45,11 @@ async def read(address: str, access: Access, *, full: bool) -> Reading:
         return lambda limit_s: access.ask(address, name, limit_s)
 
     replies = await collect([("stats", command("stats"))], [], budget)
-    names = ["litestats"] if not _units(replies.got) else []
-    names += ["summary", "pools"] + (["version"] if full else [])
-    await collect(
-        [(name, command(name)) for name in names], ["stats", "litestats", "summary"], budget, replies
-    )
+    for name in _UNIT_REPLIES[1:]:
+        if not _units(replies.got):
+            await collect([(name, command(name))], [], budget, replies)
+    names = ["summary", "pools"] + (["version"] if full else [])
+    await collect([(name, command(name)) for name in names], [*_UNIT_REPLIES, "summary"], budget, replies)
     return parse(replies.got, time.time_ns() // 1000, full=full, failed=replies.failed)
 
 
@@ -58,12 +61,14 @@ def parse(
     unit = units[0] if units else {}
     summary = next(iter(fields.rows(got.get("summary"), "SUMMARY")), {})
     unknown: dict[str, str] = {}
-    values: dict[str, Any] = _identity(got, unit, unknown) if full else {}
+    values: dict[str, Any] = _identity(got, units, unknown) if full else {}
     values["hashrate_hs"], values["hashrate_window"] = _hashrate(units, summary)
     values["power_w"], values["power_origin"] = _power(units)
     if values["power_w"] is None and units:
         unknown["power_w"] = "PS holds no watts of the input or output side"
-    values["uptime_s"] = fields.uptime(fields.first({**unit, **summary}, "Elapsed"))
+    rows = [row for name in _UNIT_REPLIES for row in fields.rows(got.get(name), "STATS")]
+    told = (row["Elapsed"] for row in (summary, unit, *rows) if "Elapsed" in row)
+    values["uptime_s"] = next((seconds for raw in told if (seconds := fields.uptime(raw)) is not None), None)
     values["state"] = _state(unit, values["hashrate_hs"], values["hashrate_window"])
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "no rate of this moment and no mode was read"
@@ -76,14 +81,14 @@ def parse(
         "board_temps_c": fields.temperatures(unit.get(key) for key in ("HBITemp", "HBOTemp")),
         "fans_rpm": fields.speeds(unit.get(f"Fan{n}") for n in range(1, 5)),
         "boards_total": len(boards) or None,
-        "chips": fields.whole(unit.get("TA")) or None,
+        "chips": sum(fields.whole(each.get("TA")) or 0 for each in units) or None,
     }
     return fields.build(FAMILY, observed_us, values, unknown, full=full, failed=failed)
 
 
 def _units(got: Mapping[str, Json]) -> list[dict[str, str]]:
     """The text fields of all units at the controller, taken apart."""
-    for name in ("stats", "litestats"):
+    for name in _UNIT_REPLIES:
         found = [
             {key.strip(): value.strip() for key, value in _FIELD.findall(raw)}
             for row in fields.rows(got.get(name), "STATS")
@@ -95,13 +100,20 @@ def _units(got: Mapping[str, Json]) -> list[dict[str, str]]:
     return []
 
 
-def _identity(got: Mapping[str, Json], unit: Mapping[str, str], unknown: dict[str, str]) -> dict[str, Any]:
+def _identity(
+    got: Mapping[str, Json], units: list[dict[str, str]], unknown: dict[str, str]
+) -> dict[str, Any]:
+    """Who it is by `version`; what that does not tell, by the text of its only unit."""
     row = next(iter(fields.rows(got.get("version"), "VERSION")), {})
+    unit = units[0] if len(units) == 1 else {}
     serial = row.get("DNA", unit.get("DNA"))
+    built = _VERSIONED.fullmatch(unit.get("Ver", ""))
+    number, name, stamp = built.groups() if built else (None, None, None)
+    name = name or number
     found = {
-        "make": MAKE if row else None,
-        "model": _model(row),
-        "firmware": fields.text(fields.first(row, *FIRMWARE_KEYS)),
+        "make": MAKE if row or units else None,
+        "model": _model(row) or _model({"MODEL": name}),
+        "firmware": fields.text(fields.first(row, *FIRMWARE_KEYS)) or fields.text(stamp),
         "mac": fields.mac(row.get("MAC")),
         "serial": fields.serial(serial),
     }
@@ -114,11 +126,13 @@ def _identity(got: Mapping[str, Json], unit: Mapping[str, str], unknown: dict[st
 
 def _model(row: Json) -> str | None:
     """1246-83 is an AvalonMiner 1246; Q is an Avalon Q; Nano3s is an Avalon Nano 3S."""
-    name = fields.text(row.get("MODEL"))
+    name, product = fields.text(row.get("MODEL")), fields.text(row.get("PROD"))
     if name is None:
-        return fields.text(row.get("PROD"))
-    if number := _MODEL_NUMBER.fullmatch(name):
-        return f"AvalonMiner {number[1]}"
+        return product
+    if number := _NUMBERED.fullmatch(name):
+        return f"AvalonMiner {number[1]}{' Pro' if number[2] else ''}"
+    if name[0].isdigit():  # 15-194: of the A15 series, the product as it names itself
+        return product or f"AvalonMiner {name}"
     spaced = re.sub(r"(?<=[A-Za-z])(\d+)(\w*)", lambda part: f" {part[1]}{part[2].upper()}", name)
     return f"Avalon {spaced}"
 
@@ -128,10 +142,9 @@ def _hashrate(units: list[dict[str, str]], summary: Json) -> tuple[float | None,
     present = [fields.number(unit.get("GHSspd")) for unit in units]
     if units and all(value is not None and value >= 0 for value in present):
         return sum(value or 0 for value in present) * GIGA, "realtime"
-    for rate in rates.by_window([summary]).get(rates.CURRENT, []):
-        value = fields.number(rate.raw)
-        if value is not None and value >= 0 and rate.label_hs:
-            return value * rate.label_hs, rates.CURRENT
+    hashrate_hs, window = rates.present(rates.by_window([summary]))
+    if hashrate_hs is not None:
+        return hashrate_hs, window
     means = [fields.number(unit.get("GHSavg")) for unit in units]
     if units and not any("GHSspd" in unit for unit in units) and all(means):
         return sum(value or 0 for value in means) * GIGA, rates.SINCE_START

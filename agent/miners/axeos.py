@@ -83,7 +83,7 @@ def parse(got: Mapping[str, Json], observed_us: int, *, full: bool = True) -> Re
     values["power_w"], values["power_origin"] = fields.measured(info.get("power"), PowerOrigin.DC_OUTPUT)
     if values["power_w"] is None and "power" in info:
         unknown["power_w"] = "the power field holds no watts that a running device can draw"
-    values["state"] = _state(info, values["hashrate_hs"])
+    values["state"] = fields.warming(_state(info, values["hashrate_hs"]), values["uptime_s"])
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "neither a rate nor a mode was read"
     values["pools"] = _pools(info, values["state"] is State.MINING)
@@ -98,6 +98,8 @@ def _model(info: Json) -> tuple[str | None, str | None]:
     name = fields.text(info.get("deviceModel"))
     if name and name.lower().startswith("nerd"):
         return "NerdAxe", name
+    if str(info.get("hostname", "")).lower().startswith("bitforge"):  # a board 800 as well, and no Bitaxe
+        return "BitForge", "BitForge Nano"
     board = str(info.get("boardVersion", "")).strip()
     chips = (str(info.get("ASICModel", "")).strip(), fields.whole(info.get("asicCount", 1)) or 1)
     if name and name in {*_BOARDS.values(), *_NAMES}:
@@ -107,7 +109,9 @@ def _model(info: Json) -> tuple[str | None, str | None]:
         return ("Bitaxe", name) if found else (None, name)
     else:
         by_number = _BOARDS.get(board[:2]) or _BOARDS.get(board[:1]) if len(board) == 3 else None
-        found = _OLD_BOARDS.get(board) or (by_number if board.isdigit() else None) or _CHIPS.get(chips)
+        found = _OLD_BOARDS.get(board) or (by_number if board.isdigit() else None)
+        if found is None and board.replace(".", "").isdigit() | (board in ("", "None")):
+            found = _CHIPS.get(chips)  # a board with a name of its own is another maker's
     return ("Bitaxe", f"Bitaxe {found}") if found else (None, None)
 
 

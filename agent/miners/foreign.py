@@ -37,18 +37,15 @@ from agent.transports.network import Network
 
 FAMILY = "foreign"
 
-# Replies that show at once that no native driver is meant.
-_MARKS = ("hiveon", "innominer", "gcminer", "kaonsu", "rwglr")
 _MAKERS = {"AntMiner": "Bitmain", "WhatsMiner": "MicroBT"}
 _NATIVE_MAKES = ("AntMiner", "WhatsMiner", "AvalonMiner", "BitAxe")
 _FULL = ("wattage", "fans", "uptime", "hashrate", "pools", "mac", "serial_number", "fw_ver", "hostname")
 _SWEEP = ("wattage", "fans", "uptime", "hashrate", "pools")
 
 
-def recognise(seen: Mapping[str, Json]) -> bool:
-    """True where a reply names other firmware."""
-    text = " ".join(str(reply) for reply in seen.values()).lower()
-    return any(mark in text for mark in _MARKS)
+def recognise(_seen: Mapping[str, Json]) -> bool:
+    """Never: no reply to us tells what pyasic knows, it must be asked (`identify`)."""
+    return False
 
 
 async def identify(address: str, access: Access) -> bool:
@@ -142,8 +139,8 @@ def _model(make: str, name: str | None) -> str | None:
 
 def _hashrate(row: Json, raw: Any | None) -> tuple[float | None, str | None]:
     hashrate_hs, window = rates.present(rates.by_window([row]))
-    if hashrate_hs is not None or raw is None:
-        return hashrate_hs, window
+    if hashrate_hs is not None or raw is None or not type(raw).__module__.endswith("sha256"):
+        return hashrate_hs, window  # of other algorithms it guesses the unit
     # `float()` gives the figure in the unit it stands in; zero is also what pyasic makes of nothing
     value = fields.number(float(raw.into(type(raw.unit).H)))
     return (value, "not stated") if value and value > 0 else (None, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 
@@ -33,6 +33,14 @@ def models() -> dict[str, Model]:
 def find(model: str | None) -> Model | None:
     """The published facts of a model as a driver names it, or None where it is not in the table."""
     return models().get(_plain(model)) if model else None
+
+
+@lru_cache(maxsize=1024)  # asked at every poll, of the few names that a site has
+def nearest(model: str | None) -> Model | None:
+    """The model, or the one that it is a variant of ("Antminer Z15j"): for its algorithm and scale alone."""
+    plain = _plain(model or "")
+    begun = [name for name in models() if plain.startswith(name) and not plain[len(name) :][:1].isdigit()]
+    return models()[max(begun, key=len)] if begun else None
 
 
 def _plain(name: str) -> str:

@@ -6,12 +6,40 @@ import asyncio
 import errno
 import socket
 
-from agent.miners import antminer, avalon, braiins, epic, luxos, vnish, whatsminer, whatsminer_v3
+from agent.miners import (
+    antminer,
+    auradine,
+    avalon,
+    braiins,
+    epic,
+    goldshell,
+    hiveon,
+    luxos,
+    sealminer,
+    vnish,
+    whatsminer,
+    whatsminer_v3,
+)
 from agent.readings import DeviceError, ProtocolError, Rebooting, Refused, Unsupported
 from agent.transports.access import Access
 
 # Those with an API beside their web; where there is one door alone, or any of several, nothing can be told.
-_AT_4028 = frozenset(driver.FAMILY for driver in (antminer, avalon, braiins, epic, luxos, vnish, whatsminer))
+_AT_4028 = frozenset(
+    driver.FAMILY
+    for driver in (
+        antminer,
+        auradine,
+        avalon,
+        braiins,
+        epic,
+        goldshell,
+        hiveon,
+        luxos,
+        sealminer,
+        vnish,
+        whatsminer,
+    )
+)
 KNOCK_S = 0.5  # a device of the same site that has a port open says so at once
 
 

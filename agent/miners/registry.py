@@ -9,18 +9,27 @@ from typing import Protocol
 
 from agent.miners import (
     antminer,
+    auradine,
     avalon,
     axeos,
     braiins,
     braiins_web,
     epic,
+    fluminer,
     foreign,
+    generic,
+    goldshell,
+    hiveon,
+    iceriver,
     luxos,
+    marafw,
+    proto,
+    sealminer,
     vnish,
     whatsminer,
     whatsminer_v3,
 )
-from agent.miners.poll import Budget
+from agent.miners.poll import Ask, Budget
 from agent.readings import (
     AuthError,
     DeviceError,
@@ -62,13 +71,32 @@ FAMILIES = (
     Family(luxos.FAMILY, luxos.recognise, luxos.read),
     Family(vnish.FAMILY, vnish.recognise, vnish.read),
     Family(epic.FAMILY, epic.recognise, epic.read),
-    Family(foreign.FAMILY, foreign.recognise, foreign.read),  # last: it takes what the others leave
+    Family(hiveon.FAMILY, hiveon.recognise, hiveon.read),
+    Family(marafw.FAMILY, marafw.recognise, marafw.read),
+    Family(sealminer.FAMILY, sealminer.recognise, sealminer.read),
+    Family(auradine.FAMILY, auradine.recognise, auradine.read),
+    Family(goldshell.FAMILY, goldshell.recognise, goldshell.read),
+    Family(iceriver.FAMILY, iceriver.recognise, iceriver.read),
+    Family(proto.FAMILY, proto.recognise, proto.read),
+    Family(fluminer.FAMILY, fluminer.recognise, fluminer.read),
 )
-BY_NAME: Mapping[str, Family] = {family.name: family for family in FAMILIES}
+# What the others leave, when all that identification asks was asked.
+LAST = (
+    Family(generic.FAMILY, generic.recognise, generic.read),
+    Family(foreign.FAMILY, foreign.recognise, foreign.read),
+)
+BY_NAME: Mapping[str, Family] = {family.name: family for family in (*FAMILIES, *LAST)}
 
 # In turn until a family knows the replies: nearly every device is told by the first.
-COMMANDS = ("version", "get_version", "stats", "devdetails")
-PAGES = {"info": axeos.SYSTEM_INFO, "vnish_info": vnish.INFO, "bos_version": braiins_web.VERSION}
+COMMANDS = ("version", "get_version", "stats", "devdetails", "summary", "devs")
+PAGES = {
+    "info": axeos.SYSTEM_INFO,
+    "vnish_info": vnish.INFO,
+    "bos_version": braiins_web.VERSION,
+    "proto_system": proto.SYSTEM,
+    "goldshell_status": goldshell.STATUS,
+    "fluminer_overview": fluminer.OVERVIEW,
+}
 
 
 def read(address: str, family: str, access: Access, *, full: bool = True) -> Awaitable[Reading]:
@@ -107,6 +135,8 @@ async def identify(address: str, access: Access) -> str:
         raise problem
     if not seen and isinstance(problems[0], ProtocolError):
         raise problems[0]
+    if generic.recognise(seen):
+        return generic.FAMILY
     if await foreign.identify(address, access):
         return foreign.FAMILY
     raise _most_telling(problems)
@@ -135,13 +165,27 @@ async def _probe_cgminer(address: str, access: Access, budget: Budget, seen: dic
 
 
 async def _probe_web(address: str, access: Access, budget: Budget, seen: dict[str, Json]) -> None:
-    """Ask the pages that need no password, then the one of an Antminer whose 4028 is closed."""
+    """Ask the pages that need no password, then those that do; last an Antminer's whose 4028 is closed."""
     problems: list[DeviceError] = []
     for name, path in PAGES.items():
         try:
             seen[name] = await access.get(address, path, max(budget.left_s() / 2, 0.1))
         except (AuthError, ProtocolError, Unsupported) as error:
             problems.append(error)  # a web that answers so may know the next page
+        if _known(seen):
+            return
+    others: dict[str, Ask] = {
+        "panel": lambda limit_s: iceriver.look(address, access, limit_s),
+        "web_root": lambda limit_s: access.text(address, "/", limit_s, Asked()),
+        "mara_overview": lambda limit_s: access.get(
+            address, marafw.OVERVIEW, limit_s, access.credentials.of(marafw.FAMILY)
+        ),
+    }
+    for name, ask in others.items():
+        try:
+            seen[name] = await ask(max(budget.left_s() / 2, 0.1))
+        except (AuthError, ProtocolError, Unsupported) as error:
+            problems.append(error)
         if _known(seen):
             return
     digest = access.credentials.of(antminer.FAMILY)

@@ -179,7 +179,8 @@ def _hashrate(
         value = fields.number(miner["hr_realtime"])
         scale = rates.unit_hs(info.get("hr_measure")) or (1e9 if sha256 else None)
         return (value * scale, "realtime") if value is not None and value >= 0 and scale else (None, None)
-    return rates.present(rates.by_window([row])) if sha256 else (None, None)
+    written = rates.by_window([row])
+    return rates.present(written) if sha256 else rates.present_of(written, kind[1]) if kind else (None, None)
 
 
 def _power(miner: Json, board: Json) -> tuple[float | None, PowerOrigin | None]:

@@ -19,7 +19,7 @@ from agent.transports.cgminer import Json
 
 FAMILY = "whatsminer"
 MAKE = "MicroBT"
-MEGA = 1e6  # every rate of the summary is in MH/s
+MEGA, TERA = 1e6, 1e12  # the rates of the summary are in MH/s, "HS RT" of late firmware in TH/s
 
 _RATES = (
     ("HS RT", "realtime"),
@@ -36,6 +36,7 @@ SERIAL_KEYS = ("minersn", "miner_sn", "miner-sn")
 PSU_SERIAL_KEYS = ("serial_no", "serial", "powersn")
 _MODEL = re.compile(r"(?:WhatsMiner\s*)?(M\d+[A-UW-Z]*\+*)", re.IGNORECASE)  # V opens the variant: M50S_VH50
 _DRIVERS = ("bitmicro", "btminer")
+_OWN_FIELDS = {"Fan Speed In", "Fan Speed Out"}  # of its summary; no other maker's program has them
 
 
 def recognise(seen: Mapping[str, Json]) -> bool:
@@ -43,7 +44,7 @@ def recognise(seen: Mapping[str, Json]) -> bool:
     version = fields.part(seen.get("get_version"), "Msg")
     if api := fields.text(version.get("api_ver")):
         return not api.removeprefix("whatsminer v").startswith("3")
-    if fields.text(version.get("fw_ver")):
+    if fields.text(version.get("fw_ver")) or _summary(seen).keys() >= _OWN_FIELDS:
         return True
     return any(
         _MODEL.match(str(row.get("Model", ""))) or str(row.get("Driver", "")) in _DRIVERS
@@ -122,7 +123,7 @@ def _identity(got: Mapping[str, Json], row: Json, info: Json, unknown: dict[str,
     serial = fields.first(info, *SERIAL_KEYS)
     image = fields.text(version.get("fw_ver")) or fields.text(row.get("Firmware Version"))
     found = {
-        "model": model_of([*named, info.get("miner_type"), row.get("Model")]),
+        "model": model_of([*named, info.get("miner_type"), info.get("model"), row.get("Model")]),
         "firmware": image.strip("'\"") if image else None,  # API 1 quotes it within the quotes
         "mac": fields.mac(info.get("mac")) or fields.mac(row.get("MAC")),
         "serial": fields.serial(serial),
@@ -150,8 +151,15 @@ def _hashrate(row: Json) -> tuple[float | None, str | None]:
         value = fields.number(row.get(key))
         if value is None or value < 0 or (present and window == "since start"):
             continue
-        return value * MEGA, window
+        return value * (_unit_hs(value, row) if key == "HS RT" else MEGA), window
     return None, None
+
+
+def _unit_hs(value: float, row: Json) -> float:
+    """H/s per unit of "HS RT": TH/s only where another rate of the row, which is in MH/s, shows it."""
+    others = (fields.number(row.get(key)) for key, window in _RATES if window != "realtime")
+    means = [other * MEGA for other in others if other]
+    return TERA if any(0.5 < value * TERA / mean < 2 for mean in means) else MEGA
 
 
 def _present_rate(row: Json) -> bool:

@@ -15,6 +15,7 @@ class Network:
     http_port: int = 80
     whatsminer_v3_port: int = 4433
     antminer_power_port: int = 6060
+    auradine_port: int = 8080
     connect_timeout_s: float = 2.0  # a device on site answers a SYN in milliseconds; two retransmissions fit
     deadline_s: float = 5.0  # one whole reply: the slowest stock firmware needs about two seconds
     poll_deadline_s: float = 10.0  # everything asked of one device in one poll
@@ -26,7 +27,16 @@ class Network:
 
 
 FACTORY_CREDENTIALS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"antminer": ("root", "root"), "braiins": ("root", "root"), "vnish": ("admin", "admin")}
+    {
+        "antminer": ("root", "root"),
+        "auradine": ("admin", "admin"),
+        "braiins": ("root", "root"),
+        "fluminer": ("root", "root"),
+        "goldshell": ("admin", "123456789"),
+        "iceriver": ("admin", "12345678"),
+        "marafw": ("root", "root"),
+        "vnish": ("admin", "admin"),
+    }
 )
 
 

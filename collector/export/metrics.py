@@ -21,6 +21,7 @@ class Metric:
 
 _AGENT = ("site", "agent")
 _SITE = ("site",)
+_METER = ("site", "meter")
 
 BATCHES = Metric(
     "hashledger_batches_total", "counter", ("result",),
@@ -72,12 +73,60 @@ COIN = Metric(
     "Coin received, in base units (satoshi), since the ledger began.",
 )
 READING_AGE = Metric("hashledger_site_reading_age_seconds", "gauge", _SITE, "Age of the newest reading.")
+_NODE = ("site", "node")
+OVERHEAD = Metric(
+    "hashledger_node_overhead_ratio", "gauge", _NODE,
+    "A meter's energy over that of the miners behind it, of the last whole civil day.",
+)  # fmt: skip
+OVERHEAD_USUAL = Metric(
+    "hashledger_node_overhead_usual_ratio", "gauge", _NODE, "Median of that ratio over the days before."
+)
+OVERHEAD_DRIFT = Metric(
+    "hashledger_node_overhead_drift",
+    "gauge",
+    _NODE,
+    "1 if the ratio left the usual one by more than the rule.",
+)
+RECONCILED = Metric(
+    "hashledger_node_reconciled", "gauge", ("site", "node", "state"),
+    "1 for what a meter and its miners say of the last whole civil day: agree, meter_above (overhead), "
+    "miners_above (something is wrong), unseen.",
+)  # fmt: skip
+LIMIT = Metric(
+    "hashledger_person_limit_watt_hours", "gauge", _SITE,
+    "What a natural person may use a month without the register; with the first of the person's sites.",
+)  # fmt: skip
+LIMIT_USED = Metric(
+    "hashledger_person_used_watt_hours", "gauge", ("site", "bound"),
+    "Used of it at all sites of the person: low, likely, high.",
+)  # fmt: skip
+LIMIT_FORECAST = Metric(
+    "hashledger_person_forecast_watt_hours", "gauge", ("site", "bound"),
+    "Forecast for the end of the month: low, likely, high.",
+)  # fmt: skip
+BAN = Metric(
+    "hashledger_site_ban_days", "gauge", _SITE,
+    "Days until mining is banned in the site's region, or in part of it; 0 is now, told from 60 days before.",
+)  # fmt: skip
 DEVICE_POWER = Metric(
     "hashledger_device_power_watts", "gauge", ("site", "device"),
     "Last power of each device read of late; only with metrics_per_device = true.",
+)  # fmt: skip
+METER_POWER = Metric("hashledger_meter_power_watts", "gauge", _METER, "Power as the meter last told it.")
+METER_REGISTER = Metric(
+    "hashledger_meter_import_watt_hours", "gauge", _METER, "The meter's import register as last read."
+)
+METER_AGE = Metric(
+    "hashledger_meter_reading_age_seconds", "gauge", _METER, "Time since the meter's import was last read."
+)
+METER_EVENTS = Metric(
+    "hashledger_meter_events", "gauge", ("site", "kind"),
+    "Events deduced from registers in the last 31 days that nobody has answered; renewed every 10 minutes.",
 )  # fmt: skip
 
 METRICS = (
     BATCHES, CONNECTED, JOURNAL, DISK_FREE, SET_ASIDE, AGENT_SEQ, AGENT_AGE, AGENT_LAG, AGENT_CLOCK,
     AGENT_ALIVE, DEVICES, POWER, HASHRATE, ENERGY, GAP_BOUND, COIN, READING_AGE, DEVICE_POWER,
+    OVERHEAD, OVERHEAD_USUAL, OVERHEAD_DRIFT, RECONCILED, LIMIT, LIMIT_USED, LIMIT_FORECAST, BAN,
+    METER_POWER, METER_REGISTER, METER_AGE, METER_EVENTS,
 )  # fmt: skip

@@ -15,7 +15,10 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from collector.export import metrics as m
+from collector.half_hourly import SiteState
 from collector.ingest import Counters
+from collector.ledger.reconcile import MILLION
+from collector.meter_watch import MeterWatch
 from collector.overview import Overview
 
 _US = 1e-6
@@ -69,6 +72,44 @@ def samples(view: Overview, process: Process, per_device: bool) -> Iterator[Samp
         if per_device:
             for device, power_w in site.device_power_w.items():
                 yield m.DEVICE_POWER, (name, device), power_w
+
+
+def outlook_samples(sites: Iterable[SiteState]) -> Iterator[Sample]:
+    """What changes by the half-hour: meters against miners, the limit of a person, bans ahead."""
+    for site in sites:
+        for of in site.nodes:
+            labels = (site.site, of.node or "")
+            day = of.cells[-1]
+            yield m.RECONCILED, (*labels, day.state.name.lower()), 1
+            yield m.OVERHEAD_DRIFT, labels, day.drift
+            if day.factor_ppm is not None:
+                yield m.OVERHEAD, labels, day.factor_ppm / MILLION
+            if day.usual_ppm is not None:
+                yield m.OVERHEAD_USUAL, labels, day.usual_ppm / MILLION
+        if site.month is not None:
+            quota = site.month.quota
+            yield m.LIMIT, (site.site,), quota.limit_wh
+            for metric, bounds in ((m.LIMIT_USED, quota.used), (m.LIMIT_FORECAST, quota.forecast)):
+                for bound in () if bounds is None else ("low", "likely", "high"):
+                    yield metric, (site.site, bound), getattr(bounds, bound)
+        if site.ban_days is not None:
+            yield m.BAN, (site.site,), site.ban_days
+
+
+def meter_samples(watch: MeterWatch, now_us: int) -> Iterator[Sample]:
+    """Every sample of the meters."""
+    for site, meters in watch.now().items():
+        for meter in meters:
+            labels = (site, meter.meter)
+            if meter.power_mw is not None:
+                yield m.METER_POWER, labels, meter.power_mw / 1e3
+            if meter.import_wh is not None:
+                yield m.METER_REGISTER, labels, meter.import_wh
+            if meter.last_us is not None:
+                yield m.METER_AGE, labels, (now_us - meter.last_us) * _US
+    for site, kinds in watch.events(now_us).items():
+        for kind, count in sorted(kinds.items()):
+            yield m.METER_EVENTS, (site, kind), count
 
 
 class _Exporter(Collector):

@@ -9,14 +9,17 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection, select
 
-from agent.wire import Meter
+from agent.wire import EARLIEST_US, Meter
 from collector.ledger import meterdays
 from collector.ledger.deductions import derive
 from collector.ledger.meter_entries import MeterEntry, standing
-from collector.ledger.quantities import HALF_HOUR_US, Ints
-from collector.ledger.registers import NO_POWER, UNREAD, History, MeterProfile
+from collector.ledger.quantities import DAY_US, HALF_HOUR_US, Ints
+from collector.ledger.registers import NO_POWER, UNREAD, History, MeterProfile, Running
 from collector.ledger.sequence import ClockStep
 from collector.store import schema
+
+# A meter that has not been read for longer is dead; its history has when.
+_LAST_READ_DAYS = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +52,26 @@ def meter_profile(
     return history(connection, org, site, meter).profile(edges_us)
 
 
-def history(connection: Connection, org: str, site: str, meter: str) -> History:
-    """What all its readings amount to."""
+def history(
+    connection: Connection,
+    org: str,
+    site: str,
+    meter: str,
+    since_us: int | None = None,
+    load: Running | None = None,
+) -> History:
+    """What all its readings amount to; with `since_us` a quick look at those of that day and later.
+
+    Only the whole history is the ledger's word: what befell a meter shows in how it was before. `load`: what
+    the devices behind it were seen to use, for a meter that tells no power.
+    """
+    since_day = None if since_us is None else since_us // DAY_US
     return derive(
-        meterdays.read(connection, org, site, meter),
+        meterdays.read(connection, org, site, meter, since_day),
         told(connection, org, site, meter),
         entries(connection, org, site, meter),
         clock_steps(connection, org, site),
+        load,
     )
 
 
@@ -78,7 +94,7 @@ def entries(connection: Connection, org: str, site: str, meter: str) -> list[Met
 def clock_steps(connection: Connection, org: str, site: str) -> list[ClockStep]:
     """When a site's agents found out that they had misdated what they had read since some instant."""
     c = schema.event.c
-    query = select(c.agent, c.seq, c.detail).where(
+    query = select(c.agent, c.seq, c.ordinal, c.detail).where(
         c.org == org, c.site == site, c.source == "agent", c.kind == "clock_step"
     )
     found: list[ClockStep] = []
@@ -87,9 +103,9 @@ def clock_steps(connection: Connection, org: str, site: str) -> list[ClockStep]:
             since_us, old_us, step_us = (int(row.detail[name]) for name in ("since_us", "old_us", "step_us"))
         except (KeyError, ValueError):
             continue  # told otherwise than this program knows: nothing can be moved by it
-        storable = all(abs(us) < 2**62 for us in (since_us, old_us, step_us))
-        if row.detail.get("misdated") == "true" and storable:
-            found.append(ClockStep(row.agent, row.seq, since_us, old_us, step_us))
+        can_be = all(EARLIEST_US <= us < 2**62 for us in (since_us, old_us, old_us + step_us))
+        if row.detail.get("misdated") == "true" and can_be:
+            found.append(ClockStep(row.agent, row.seq, row.ordinal, since_us, old_us, step_us))
     return found
 
 
@@ -129,6 +145,8 @@ def _now(
     if day is None:
         return MeterNow(meter, described, None, None, None, None, None, None)
     found = meterdays.read(connection, org, site, meter, day)
+    if not (found.import_wh != UNREAD).any():  # it fails, perhaps since long: what it last read is older
+        found = meterdays.read(connection, org, site, meter, day - _LAST_READ_DAYS)
     read, failed = found.import_wh != UNREAD, found.problem > 0
     last = int(np.where(read, found.at_us, -1).argmax()) if read.any() else None
     wrong = int(np.where(failed, found.at_us, -1).argmax()) if failed.any() else None

@@ -42,10 +42,12 @@ from collector.ledger.quantities import (
     WHOLE_WATT_US2,
     WORK_GH,
     Ints,
+    Mask,
 )
 from collector.ledger.tables import standing
 from collector.store import schema
 
+_NOT_POLLED = CAUSES.index("not_polled")
 # An end of a trapezoid read in whole watts may be off by half a watt over half its time: 250 mW*us a us;
 # any other by half a milliwatt. In parts of a Wh: 3.6e12 mW*us, times 4000.
 _WHOLE, _FINE, _ROUNDING_PER_WH = 1000, 1, 14_400_000_000_000
@@ -116,6 +118,32 @@ class Totals(NamedTuple):
             column[HASHRATE_US],
             column[SAMPLES],
         )
+
+    def truth(self) -> tuple[Ints, Ints, Ints]:
+        """(best, least, most) Wh of each place; the least and most hold the truth: `unsure_*` is in them."""
+        best = self.columns[ENERGY].sum(axis=0)
+        covered_us = self.columns[COVERED]
+        rounding = _FINE * 2 * covered_us.sum(axis=0) + (_WHOLE - _FINE) * self.columns[WHOLE_WATT_US2]
+        unsure = self.columns[SAMPLING_WH] - (-rounding // _ROUNDING_PER_WH) + (covered_us > 0).sum(axis=0)
+        low = best - self.columns[BELOW_WH] - unsure + (-self.below_mwh // 1000)
+        high = best + self.columns[ABOVE_WH] + self.columns[GAP_WH] + unsure - (-self.above_mwh // 1000)
+        return best, np.maximum(low, 0), high
+
+    def plus(self, absence: Absence, edges_us: Ints, place: int | None = None) -> None:
+        """Adds a gap to the half-hours between edges, or its whole to one device's place."""
+        for number, column in absence.between(edges_us).items():
+            if place is None:
+                self.columns[number] += column
+            else:
+                self.columns[number, place] += column.sum()
+
+    def cells(self, starts: Ints) -> Totals:
+        """Half-hours summed from each start (by place) to the next, the last to the end."""
+        return Totals(*(np.add.reduceat(columns, starts, axis=-1) for columns in self))
+
+    def chosen(self, mask: Mask) -> Totals:
+        """The sum of some half-hours, as one place."""
+        return Totals(*(columns[..., mask].sum(axis=-1, keepdims=True) for columns in self))
 
     def has(self, place: int) -> bool:
         """True if the ledger says anything of it."""
@@ -213,6 +241,53 @@ class SiteLedger:
             for number, column in absence.between(edges_us).items():
                 columns[number] += column
         return _dated(columns, edges_us)
+
+    def group_profiles(self, group: Ints, count: int, start_us: int, end_us: int) -> list[Totals]:
+        """The half-hours of groups of devices, in order; `group`: by place the number of its group, or -1."""
+        edges_us = _edges_us(start_us, end_us)
+        columns: Ints = np.zeros((count, QUANTITIES, len(edges_us) - 1), np.int64)
+        for day, place, found in self.days(np.flatnonzero(group >= 0), start_us, end_us):
+            part = group[place : place + halfhours.CHUNK]
+            for g in np.unique(part[part >= 0]).tolist():
+                added = {number: cells[: part.size][part == g].sum(axis=0) for number, cells in found.items()}
+                _lay(columns[g], added, day * DAY_US, start_us)
+        places, nth = self._open_between(start_us, end_us)
+        mine = group[places] >= 0
+        for place, n in zip(places[mine].tolist(), nth[mine].tolist(), strict=True):
+            columns[group[place], :, n] += self.standing.row[:, place]
+        for absence in self._absences(start_us, end_us):
+            if group[absence.place] >= 0:
+                for number, column in absence.between(edges_us).items():
+                    columns[group[absence.place], number] += column
+        return [_dated(part, edges_us) for part in columns]
+
+    def days(self, places: Ints, start_us: int, end_us: int) -> Iterator[tuple[int, int, halfhours.Columns]]:
+        """(day, first place, columns of [place from there, half-hour of the day]) of all chunks with places.
+
+        Closed half-hours alone, day by day: never more than a day of a site in memory.
+        """
+        chunks = np.unique(places // halfhours.CHUNK).tolist()
+        for day in range(start_us // DAY_US, -(-end_us // DAY_US)):
+            found = halfhours.read_chunks(self._connection, self._org, self._site, [day], chunks)
+            for (chunk, _), columns in found.items():
+                yield day, chunk * halfhours.CHUNK, columns
+
+    def open_gaps(self, start_us: int, horizon_us: int, *, over: bool) -> Iterator[Absence]:
+        """The gaps that no reading has ended yet, up to the horizon; `over`: none can be bridged any more.
+
+        The ledger has them once the device is read again, or never: whoever sums up a time adds them.
+        """
+        now, rules_then = self.standing.now[:, : self.standing.size], rules.at(horizon_us)
+        last_us = now[Now.LAST_US]
+        gone = (last_us > 0) & (now[Now.ENDED_US] == 0) & (last_us < horizon_us)
+        if not over:
+            gone &= horizon_us - last_us > rules_then.max_gap_limit_us
+        rate = 2 * rated_mw(now[Now.NAMEPLATE_MW], now[Now.LARGEST_MW], rules_then)
+        for place in np.flatnonzero(gone).tolist():
+            cause = int(now[Now.CAUSE, place]) - 1
+            cause = _NOT_POLLED if cause < 0 else cause
+            since_us = max(int(last_us[place]), start_us)
+            yield Absence(place, since_us, horizon_us, 0, int(rate[place]), 0, 0, 0, 0, cause, cause)
 
     def _devices_between(self, start_us: int, end_us: int) -> Ints:
         columns = _no_columns(self.standing.size)

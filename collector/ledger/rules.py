@@ -11,7 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from collector.ledger.quantities import ORIGIN_NAMES
+import numpy as np
+
+from collector.ledger.quantities import ORIGIN_NAMES, Ints
 
 _FILE = Path(__file__).with_name("rules.toml")
 
@@ -25,12 +27,23 @@ class RegisterRules:
     modulus_near_percent: int
     glitch_readings: int
     jump_times: int
-    jump_least_wh: int
+    jump_least_s: int
     frozen_s: int
     still_s: int
     lagging_times: int
     reversed_s: int
     reversed_import_times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """When the overhead factor of a meter's day is an alarm; see `rules.toml`."""
+
+    percent: int
+    days: int
+    least_days: int
+    least_half_hours: int
+    coverage_percent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,7 @@ class Rules:
     rated_unknown_mw: int
     step_percent: int
     network_devices: int
+    drift: Drift
     uncertainty: Mapping[str, tuple[int, int]]
     registers: RegisterRules
 
@@ -56,6 +70,13 @@ def at(instant_us: int) -> Rules:
     """The rules that held at an instant; before the first row's day, those of the first."""
     starts, rules = _dated()
     return rules[max(0, bisect_right(starts, instant_us) - 1)]
+
+
+def registers_columns(instants_us: Ints, *names: str) -> tuple[Ints, ...]:
+    """Parameters of registers as they held at each of many instants."""
+    starts, held = _dated()
+    nth = np.maximum(np.searchsorted(np.array(starts), instants_us, side="right") - 1, 0)
+    return tuple(np.array([getattr(r.registers, name) for r in held], np.int64)[nth] for name in names)
 
 
 def since_us() -> Sequence[int]:
@@ -91,6 +112,7 @@ def _on(tables: dict[str, list[dict[str, Any]]], day: date) -> Rules:
         rated_unknown_mw=rated["unknown_w"] * 1000,
         step_percent=row("step")["percent"],
         network_devices=row("network")["least_devices"],
+        drift=Drift(**{name: row("drift")[name] for name in Drift.__slots__}),
         uncertainty={origin: (r["below"], r["above"]) for origin, r in uncertainty.items()},
         registers=RegisterRules(**registers),
     )

@@ -17,6 +17,7 @@ import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
 from agent.wire import EARLIEST_US, check_name
+from collector.ledger.registers import MOST_WH
 from collector.sources.statements import StatementError
 
 COLUMNS = ("meter", "read_at", "import_kwh", "export_kwh")
@@ -24,8 +25,6 @@ _NEEDED = COLUMNS[:3]
 # A year of half-hourly readings of ten meters is some 10 MB; a sheet unpacks to many times its size.
 FILE_BYTES = 16 * 1024 * 1024
 SHEET_BYTES = 256 * 1024 * 1024
-# 1,000 TWh: what is above is no register (the ledger's own bound).
-_MOST_WH = 10**15
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HALF_US = timedelta(microseconds=1)
 
@@ -106,8 +105,8 @@ def watt_hours(kwh: object) -> int:
     wh = Decimal(text) * 1000
     if wh != wh.to_integral_value():
         raise ValueError("finer than 1 Wh: at most three decimal places")
-    if wh > _MOST_WH:
-        raise ValueError(f"more than any register counts ({_MOST_WH // 1000} kWh)")
+    if wh > MOST_WH:
+        raise ValueError(f"more than any register counts ({MOST_WH // 1000} kWh)")
     return int(wh)
 
 

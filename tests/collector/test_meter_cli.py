@@ -14,13 +14,19 @@ from click.testing import CliRunner, Result
 from agent.wire import Meter, Registers
 from collector import app, config
 from collector.cli import collector
+from collector.export import metrics, prometheus
+from collector.facts import period_facts
 from collector.journal import Journal
 from collector.ledger import meters, tables
+from collector.meter_watch import MeterWatch
 from collector.sources.register_readings import TypedReading, parse
 from collector.sources.statements import StatementError
+from tests.collector.databases import configured
 from tests.collector.meter_model import Load, Register
 from tests.collector.support import ORG, SITE, T0, Agent, S
 from tests.collector.test_facts import CONFIG
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 HOUR_US = 3600 * S
 WHO = ("--by", "operator", "--why", "monthly round")
@@ -39,7 +45,7 @@ def say(folder: Path, *words: str) -> str:
 @pytest.fixture
 def farm(tmp_path: Path) -> Path:
     """A site with a metered day whose register rolled over at 02:00, at 60 kW."""
-    (tmp_path / "collector.toml").write_text(CONFIG)
+    (tmp_path / "collector.toml").write_text(configured(tmp_path, CONFIG))
     (tmp_path / "devices.csv").write_text("serial\n")
     meter = Register(Load([(T0, 60_000_000)]), modulus_wh=10**9, start_wh=10**9 - 120_500)
     records = [Registers(T0 + n * 60 * S, 60, [meter.read(T0 + n * 60 * S)]) for n in range(24 * 60 + 1)]
@@ -195,3 +201,27 @@ def test_a_wrong_file_says_what_would_be_right(content: bytes, text: str) -> Non
     with pytest.raises(StatementError) as caught:
         parse(content, "Europe/Berlin", T0 + 60 * 24 * HOUR_US)
     assert text in str(caught.value)
+
+
+def test_filings_and_metrics_tell_what_nobody_has_answered(farm: Path) -> None:
+    settings = config.load(farm / "collector.toml")
+    now_us = T0 + 25 * HOUR_US
+
+    def told() -> tuple[list[str], dict[tuple[str, ...], float]]:
+        store = app.open_store(settings)
+        notes = period_facts(store, settings, SITE, "2026-10", T0 + 40 * 24 * HOUR_US).notes
+        samples = prometheus.meter_samples(MeterWatch(store, ORG), now_us)
+        found = {(metric.name, *labels): value for metric, labels, value in samples}
+        store.close()
+        return [note for note in notes if note.startswith("meter ")], found
+
+    event = "rollover@2026-10-01T02:00:00Z"
+    notes, found = told()
+    assert notes == [f"meter main: {event}: 1000 Wh; nobody has confirmed it"]
+    assert found[metrics.METER_EVENTS.name, SITE, "rollover"] == 1
+    assert found[metrics.METER_AGE.name, SITE, "main"] == 3600
+    assert found[metrics.METER_REGISTER.name, SITE, "main"] == 1_440_000 - 120_500
+    say(farm, "confirm", SITE, "main", event, *WHO)
+    notes, found = told()
+    assert notes == [f"meter main: {event}: 1000 Wh; confirmed by operator"]
+    assert not any(name == metrics.METER_EVENTS.name for name, *_ in found)

@@ -6,19 +6,24 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.wire import Meter, Registers
+from agent.wire import Meter, RegisterReading, Registers
 from collector.journal import Journal
 from collector.ledger import tables
 from collector.ledger.deductions import derive
+from collector.ledger.meter_entries import MeterEntry
 from collector.ledger.quantities import HALF_HOUR_US
-from collector.ledger.registers import History
+from collector.ledger.registers import History, RegisterRow
 from collector.ledger.sequence import ClockStep
-from collector.store import Store, sqlite_url
+from collector.store import Store
+from tests.collector.databases import ledger_url
 from tests.collector.meter_model import HOUR_US, MW_US_PER_WH, Load, Register, registered, rows
 from tests.collector.support import ORG, T0, Agent, S, key_of
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 KW = 1_000_000
 HOURS = 12
@@ -99,7 +104,7 @@ def test_a_misdated_stretch_is_moved_to_where_it_was(
         row._replace(at_us=row.at_us - step_s * S) if n in wrong else row for n, row in enumerate(readings)
     ]
     step = ClockStep(
-        "box-1", readings[wrong[-1]].seq, dated[wrong[0]].at_us, dated[wrong[-1]].at_us, step_s * S
+        "box-1", readings[wrong[-1]].seq, 1, dated[wrong[0]].at_us, dated[wrong[-1]].at_us, step_s * S
     )
     # What else lies in the misdated time was told before it was misdated, and must be told apart by itself.
     clear = [n for n in range(first) if step.since_us <= dated[n].at_us <= step.old_us]
@@ -126,6 +131,53 @@ def test_misdated_readings_that_nobody_explains_cost_no_energy(
     assert total == load.used(T0, END_US) // MW_US_PER_WH
 
 
+junk = st.builds(
+    lambda at_ms, seq, agent, interval_s, wh, export_wh, power_mw, problem: RegisterRow(
+        T0 + at_ms * 1000, seq, agent, interval_s, False,
+        RegisterReading("main", 0, wh, export_wh, power_mw, problem),
+    ),
+    st.integers(0, HOURS * 3600_000), st.integers(1, 9), st.sampled_from(["box-1", "box-2"]),
+    st.integers(-5, 10**9), st.none() | st.integers(0, 2000) | st.integers(-(2**63), 2**64 - 1),
+    st.none() | st.integers(0, 50) | st.integers(-(2**63), 2**64 - 1),
+    st.none() | st.integers(-(2**63), 2**64 - 1), st.sampled_from(["", "timeout: 1 s", "a", ":"]),
+)  # fmt: skip
+answers = st.builds(
+    lambda kind, at_ms, wh, more, event: MeterEntry(
+        site="north", meter="main", kind=kind, at_us=T0 + at_ms * 1000, entered_us=T0, by="a", why="b",
+        import_wh=wh, end_import_wh=wh, start_import_wh=more, event=event,
+    ),
+    st.sampled_from(["read", "replaced", "confirm", "correct"]), st.integers(0, HOURS * 3600_000),
+    st.none() | st.integers(0, 10**15), st.none() | st.integers(0, 10**15),
+    st.none() | st.sampled_from(["reset@2026-10-01T00:00:00Z", "jump@2026-10-01T00:00:01Z"]),
+)  # fmt: skip
+sayings = st.builds(
+    lambda at_ms, serial, ratio, step, modulus: Meter(
+        T0 + at_ms * 1000, "main", "modbus", "x", serial=serial, ct_ratio=ratio, step_wh=step,
+        modulus_wh=modulus,
+    ),
+    st.integers(0, HOURS * 3600_000), st.sampled_from([None, "1", "2"]), st.sampled_from(["1", "80"]),
+    st.none() | st.integers(-5, 10**4) | st.integers(-(2**63), 2**64 - 1),
+    st.none() | st.integers(-5, 10**4) | st.integers(-(2**63), 2**64 - 1),
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(junk, max_size=40), st.lists(sayings, max_size=3), st.lists(answers, max_size=4), cuts)
+def test_no_reading_and_no_word_stops_the_derivation(
+    readings: list[RegisterRow], told: list[Meter], said: list[MeterEntry], edges: np.ndarray
+) -> None:
+    told.sort(key=lambda meter: meter.at_us)
+    history = derive(registered(readings), told, said)
+    profile, whole = history.profile(edges), history.profile(edges[[0, -1]])
+    assert (profile.low_wh >= 0).all()
+    assert (profile.low_wh <= profile.import_wh).all()
+    assert (profile.import_wh <= profile.high_wh).all()
+    assert (profile.read_us + profile.gap_us == np.diff(edges)).all()
+    assert (profile.read_us >= 0).all()
+    assert (profile.gap_us >= sum(profile.gap_by_cause_us.values(), np.zeros(1, np.int64))).all()
+    assert int(profile.import_wh.sum()) == int(whole.import_wh[0])
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.sampled_from(["north", "south"]), min_size=2, max_size=8), loads)
 def test_the_order_in_which_sites_arrive_does_not_matter(order: list[str], load: Load) -> None:
@@ -143,7 +195,7 @@ def test_the_order_in_which_sites_arrive_does_not_matter(order: list[str], load:
             journal = Journal(Path(folder) / "journal")
             journal.append([(T0 + HOUR_US, packet) for packet in packets])
             journal.close()
-            store = Store.open(sqlite_url(Path(folder) / "ledger.sqlite3"))
+            store = Store.open(ledger_url(Path(folder) / "ledger.sqlite3"))
             tables.catch_up(store, ORG, Path(folder) / "journal")
             found = tables.contents(store)["meter_day"]
             store.close()

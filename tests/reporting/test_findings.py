@@ -18,6 +18,7 @@ from reporting.facts import (
     Investment,
     Operator,
     PeriodFacts,
+    PersonMonth,
     SiteEnergy,
 )
 from reporting.filing import Status
@@ -74,6 +75,22 @@ def devices(**changes: Any) -> PeriodFacts:
     return replace(facts, devices=[replace(facts.devices[0], **changes), facts.devices[1]])
 
 
+def person(energy_wh: int, **changes: Any) -> PeriodFacts:
+    """A natural person with two sites that used so much together."""
+    known = {"energy_low_wh": energy_wh, "energy_high_wh": energy_wh} | changes
+    month = PersonMonth(sites=["north", "south"], energy_wh=energy_wh, **known)
+    return replace(filer("RU", **PERSON), person=month)
+
+
+def forecast(low_wh: int, likely_wh: int, high_wh: int) -> dict[str, int]:
+    """A forecast whose limit is passed on the third day, if at all."""
+    third_us = ru_facts().start_us + 2 * 86_400_000_000
+    return {
+        "forecast_low_wh": low_wh, "forecast_wh": likely_wh, "forecast_high_wh": high_wh,
+        "exceeded_earliest_us": third_us, "exceeded_us": third_us,
+    }  # fmt: skip
+
+
 OPEN = {
     "RU": {"RU-FORMAT-001", "RU-BASIS-001", "RU-VALUE-001"},
     "KZ": {"KZ-FORM-001", "KZ-ORDER-001", "KZ-MW-003", "KZ-FEE-002"},
@@ -82,6 +99,10 @@ OPEN = {
 
 PERSON = {"kind": FilerKind.NATURAL_PERSON, "inn": "770000000156", "kpp": None, "ogrn": None}
 UNMETERED = {"energy_by_origin_wh": {"meter": 0, "psu_measured": 2_208_000_000}}
+METERED = {
+    "meter": "main", "metered_wh": 2_300_000_000, "metered_low_wh": 2_299_000_000,
+    "metered_high_wh": 2_301_000_000, "metered_peak_wh": 700_000, "metered_peak_us": 0,
+}  # fmt: skip
 SITE_OPERATOR = Operator(name="Operator")
 
 Make = Callable[[], PeriodFacts]
@@ -140,6 +161,11 @@ CASES: list[tuple[str, str, Make]] = [
         lambda: measured(replace(filer("RU", **PERSON), energy=energy(6_000_000)), energy_high_wh=6_000_001),
     ),
     ("RU-LIMIT-003", "RU", lambda: filer("RU", **PERSON)),
+    ("RU-LIMIT-004", "RU", lambda: person(6_000_001)),
+    ("RU-LIMIT-005", "RU", lambda: person(6_000_000, energy_high_wh=6_000_001)),
+    ("RU-LIMIT-006", "RU", lambda: person(5_000_000, **forecast(5_500_000, 6_000_001, 7_000_000))),
+    ("RU-LIMIT-007", "RU", lambda: person(5_000_000, **forecast(5_500_000, 6_000_000, 7_000_000))),
+    ("RU-LIMIT-008", "RU", lambda: person(1)),
     ("RU-DEADLINE-001", "RU", lambda: in_period(ru_facts(), "2026-08")),
     ("KZ-BIN-001", "KZ", lambda: filer("KZ", bin_iin=None)),
     ("KZ-BIN-002", "KZ", lambda: filer("KZ", bin_iin="990140000008")),
@@ -148,6 +174,7 @@ CASES: list[tuple[str, str, Make]] = [
     ("KZ-METER-001", "KZ", lambda: measured(kz_facts(), **UNMETERED)),
     ("KZ-METER-002", "KZ", lambda: measured(kz_facts(), **UNMETERED)),
     ("KZ-METER-003", "KZ", lambda: in_period(measured(kz_facts(), **UNMETERED), "2025-Q1")),
+    ("KZ-METER-004", "KZ", lambda: measured(kz_facts(), **METERED)),
     ("KZ-FEE-001", "KZ", lambda: in_period(kz_facts(), "2023-Q1")),
     ("KZ-FEE-003", "KZ", lambda: site("KZ", operator=SITE_OPERATOR)),
     ("KZ-FIELD-001", "KZ", lambda: kz_facts(investment=None)),
@@ -287,6 +314,20 @@ def test_every_code_speaks_the_language_of_its_forms(language: str, countries: t
     assert set(texts) == {code for code in CODES if code.startswith(countries)}
     for code, text in texts.items():
         assert set(re.findall(r"{\w+}", text)) <= set(re.findall(r"{\w+}", CODES[code].text)), code
+
+
+def test_the_persons_sites_together_take_the_place_of_this_one() -> None:
+    alone = replace(filer("RU", **PERSON), energy=energy(6_000_001))
+    both = replace(
+        alone, person=PersonMonth(sites=["a", "b"], energy_wh=1, energy_low_wh=1, energy_high_wh=1)
+    )
+    assert {"RU-LIMIT-001", "RU-LIMIT-003"} <= codes("RU", alone)
+    assert {code for code in codes("RU", both) if code.startswith("RU-LIMIT")} == {"RU-LIMIT-008"}
+
+
+def test_a_forecast_below_the_limit_finds_nothing() -> None:
+    facts = person(5_000_000, **forecast(5_500_000, 5_800_000, 6_000_000))
+    assert {code for code in codes("RU", facts) if code.startswith("RU-LIMIT")} == {"RU-LIMIT-008"}
 
 
 def test_every_code_is_pinned_by_a_case() -> None:

@@ -75,6 +75,7 @@ class Device:
                 http_port=CLOSED_PORT if web_at_4028 else http_port,
                 whatsminer_v3_port=CLOSED_PORT,
                 antminer_power_port=http_port,
+                auradine_port=http_port,
             )
             try:
                 async with Web(network) as pages:

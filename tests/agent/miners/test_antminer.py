@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agent.miners import antminer
+from agent.miners import antminer, registry
 from agent.readings import PowerOrigin, ProtocolError, Reading, State
 from agent.transports.access import Access
 from agent.transports.cgminer import Json, parse
@@ -49,6 +49,14 @@ def test_old_firmware_forgets_a_comma_and_numbers_its_chains_from_six() -> None:
         ("Antminer S21", {"rate_5s": 200123.4}, 200123.4e9),
         ("Antminer T21", {"GHS 5s": 0, "GHS av": 180000}, 0.0),
         ("Antminer KS5", {"GHS 5s": 20000, "rate_unit": "GH"}, 20000e9),
+        ("Antminer BHB68606", {"GHS 5s": 200123.4}, 200123.4e9),
+        ("Antminer DR5", {"GHS 5s": "35568.22"}, 35568.22e9),
+        ("Antminer Z9-Mini", {"GHS 5s": "15.82"}, 15.82e3),
+        ("Antminer Z15j", {"GHS 5s": "401.5"}, 401.5e3),  # a variant of one whose scale is known
+        ("Antminer X3", {"GHS 5s": "220.5"}, 220.5e3),
+        ("Antminer B3", {"GHS 5s": 780}, 780),
+        ("Hammer D10", {"MHS 5s": "4686.4886"}, 4686.4886e6),
+        ("DG1+", {"rate_5s": 14920.5, "rate_unit": "MH/s"}, 14920.5e6),
     ],
 )
 def test_units(model: str, row: Json, hashrate_hs: float) -> None:
@@ -56,7 +64,7 @@ def test_units(model: str, row: Json, hashrate_hs: float) -> None:
 
 
 def test_a_label_nothing_confirms_gives_no_rate() -> None:
-    found = reading("Antminer B3", {"GHS 5s": 780, "Elapsed": 5})
+    found = reading("Antminer Q3", {"GHS 5s": 780, "Elapsed": 5})
     assert found.hashrate_hs is None
     assert found.unknown["hashrate_hs"] == "the unit of the rate cannot be told"
 
@@ -218,3 +226,49 @@ def test_the_supply_is_asked_in_sweeps_where_it_has_answered(said: Any, asked_in
     assert device.asked.count("GET /miner_power") == asked_in_sweeps
     assert found.power_w == (3456 if asked_in_sweeps else None)
     assert "6060" not in str(found.unknown) and "miner_power" not in str(found.unknown)
+
+
+def test_another_maker_with_the_same_pages() -> None:
+    about = {"INFO": {"type": "DG1+", "dev_sn": "31HX250417N000318C52D"}}
+    pages = {
+        "/cgi-bin/get_system_info.cgi": {
+            "minertype": "DG1+",
+            "macaddr": "02:00:00:00:00:31",
+            "hostname": "DG1+",
+        },
+        "/cgi-bin/stats.cgi": about | {"STATS": [{"elapsed": 900, "rate_5s": 14920.5, "rate_unit": "MH/s"}]},
+        "/cgi-bin/pools.cgi": {
+            "POOLS": [
+                {"url": "stratum+tcp://a:1", "user": "u", "status": "Unreachable"},
+                {"url": "stratum+tcp://b:1", "user": "u", "status": "Alive"},
+            ]
+        },
+    }
+    device = Device(pages=pages)
+    assert device.serve(lambda access: registry.identify("127.0.0.1", access)) == "antminer"
+    found = device.serve(lambda access: registry.read("127.0.0.1", "antminer", access))
+    assert (found.make, found.model, found.serial) == ("Elphapex", "DG1+", "31HX250417N000318C52D")
+    assert found.hashrate_hs == pytest.approx(14920.5e6)
+    assert [pool.active for pool in found.pools] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("model", "hashrate_hs"),
+    [("Antminer S9", 13_500.5e9), ("VolcMiner D1", 13_500.5e6), ("Nobody's X1", None)],
+)
+@pytest.mark.parametrize("full", [True, False])
+def test_the_one_page_of_older_firmware(model: str, hashrate_hs: float | None, full: bool) -> None:
+    status = {
+        "summary": {"elapsed": "900", "ghs5s": "13,500.5", "ghsav": "13,400.0"},
+        "pools": [
+            {"index": "0", "url": "stratum+tcp://a:1", "user": "u", "status": "Alive", "accepted": "12"}
+        ],
+        "fan1": "1,200",
+    }
+    pages = {
+        "/cgi-bin/get_system_info.cgi": {"minertype": model, "macaddr": "02:00:00:00:00:32"},
+        "/cgi-bin/get_miner_status.cgi": status,
+    }
+    read = Device(pages=pages).serve(lambda access: registry.read("127.0.0.1", "antminer", access, full=full))
+    assert read.hashrate_hs == (None if hashrate_hs is None else pytest.approx(hashrate_hs))
+    assert (read.uptime_s, read.pools[0].accepted, read.fans_rpm) == (900, 12, (1200,))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.miners import avalon
+from agent.miners import avalon, registry
 from agent.readings import PowerOrigin, Reading, State
+from tests.agent.miners.faking import Device
 
 
 def reading(*units: str, **summary: object) -> Reading:
@@ -64,8 +65,65 @@ def test_state(unit: str, state: State) -> None:
         ("Q", "Avalon Q"),
         ("Nano3s", "Avalon Nano 3S"),
         ("Mini3", "Avalon Mini 3"),
+        ("1126Pro-S-64", "AvalonMiner 1126 Pro"),
+        ("1166PRO-81", "AvalonMiner 1166 Pro"),
+        ("1566HA", "AvalonMiner 1566HA"),
+        ("15-194", "AvalonMiner 15-194"),
     ],
 )
 def test_model(name: str, model: str) -> None:
-    replies = {"version": {"VERSION": [{"PROD": "Avalon", "MODEL": name}]}, "stats": {"STATS": []}}
+    replies = {
+        "version": {"VERSION": [{"PROD": f"AvalonMiner {name}", "MODEL": name}]},
+        "stats": {"STATS": []},
+    }
     assert avalon.parse(replies, 1).model == model
+
+
+@pytest.mark.parametrize(
+    ("version", "model", "firmware"),
+    [
+        ("7411706-3051927", "AvalonMiner 741", None),
+        ("6301706-c41b7f2", "AvalonMiner 630", None),
+        ("1066-19112051_ab31c07_52d9e40", "AvalonMiner 1066", "19112051_ab31c07_52d9e40"),
+        ("1346-116-23061907_1f0b6aa", "AvalonMiner 1346", "23061907_1f0b6aa"),
+        ("Nano3s-25031102_41c7d0e", "Avalon Nano 3S", "25031102_41c7d0e"),
+        ("nonsense", None, None),
+    ],
+)
+def test_a_unit_says_who_it_is_where_nobody_else_does(
+    version: str, model: str | None, firmware: str | None
+) -> None:
+    found = reading(f"Ver[{version}] GHSspd[4000.5]")
+    assert (found.make, found.model, found.firmware) == ("Canaan", model, firmware)
+
+
+def test_units_behind_one_controller_lend_it_no_name() -> None:
+    found = reading("Ver[7411706-3051927] DNA[0145b2c6d71f3ae8]", "Ver[8411806-3051927]", **{"MHS 5s": 7e6})
+    assert found.model is None and found.serial is None and found.hashrate_hs == pytest.approx(7e12)
+
+
+def test_a_theoretical_rate_is_none() -> None:
+    found = avalon.parse({"stats": {"STATS": [{"Elapsed": 181, "MM ID1": "GHSmm[7078.84] TMax[93]"}]}}, 1)
+    assert found.hashrate_hs is None and found.uptime_s == 181
+
+
+def test_the_shortest_window_of_the_summary() -> None:
+    found = reading("GHSavg[4000.5]", **{"MHS 30s": 6e6, "MHS 1m": 5e6, "MHS av": 3e6})
+    assert (found.hashrate_hs, found.hashrate_window) == (pytest.approx(6e12), "30s")
+
+
+def test_estats_where_nothing_else_is_filled() -> None:
+    unit = "Ver[Nano3s-25031102_41c7d0e] PS[0 0 27965 2 0 3210 66] GHSspd[6021.44]"
+    device = Device(
+        commands={
+            "version": {
+                "STATUS": [{"STATUS": "S"}],
+                "VERSION": [{"PROD": "Avalon Nano3s", "MODEL": "Nano3s"}],
+            },
+            "stats": {"STATUS": [{"STATUS": "S"}], "STATS": [{"ID": "POOL0"}]},
+            "estats": {"STATUS": [{"STATUS": "S"}], "STATS": [{"Elapsed": 4021, "MM ID0": unit}]},
+        }
+    )
+    found = device.serve(lambda access: registry.read("127.0.0.1", "avalon", access))
+    assert (found.hashrate_hs, found.uptime_s) == (pytest.approx(6021.44e9), 4021)
+    assert (found.power_w, found.model) == (66, "Avalon Nano 3S")

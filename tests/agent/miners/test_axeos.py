@@ -36,6 +36,8 @@ def test_numbers_as_text_and_power_with_its_side() -> None:
         ({"deviceModel": "Gamma"}, "Bitaxe Gamma"),
         ({"deviceModel": "NerdQAxe++", "asicCount": 4}, "NerdQAxe++"),
         ({"ASICModel": "BM9999"}, None),
+        ({"boardVersion": "800", "hostname": "BitForge"}, "BitForge Nano"),
+        ({"ASICModel": "BM1366", "boardVersion": "LV06"}, None),
     ],
 )
 def test_model(info: dict[str, Any], model: str | None) -> None:
@@ -46,7 +48,8 @@ def test_model(info: dict[str, Any], model: str | None) -> None:
 @pytest.mark.parametrize(
     ("info", "state", "hashrate_hs"),
     [
-        ({"hashRate": 0}, State.IDLE, 0.0),
+        ({"hashRate": 0, "uptimeSeconds": 900}, State.IDLE, 0.0),
+        ({"hashRate": 0, "uptimeSeconds": 20}, State.STARTING, 0.0),
         ({"hashRate": 0, "miningPaused": True}, State.SLEEPING, 0.0),
         ({"hashRate": 0, "shutdown": True}, State.SLEEPING, 0.0),
         ({"hashRate": 900, "overheat_mode": 1}, State.OVERHEAT, 900e9),

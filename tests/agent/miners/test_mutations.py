@@ -12,7 +12,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.miners import antminer, avalon, axeos, braiins, epic, luxos, vnish, whatsminer, whatsminer_v3
+from agent.miners import (
+    antminer,
+    auradine,
+    avalon,
+    axeos,
+    braiins,
+    epic,
+    fluminer,
+    generic,
+    goldshell,
+    hiveon,
+    iceriver,
+    luxos,
+    marafw,
+    proto,
+    sealminer,
+    vnish,
+    whatsminer,
+    whatsminer_v3,
+)
 from agent.miners.fields import EXPECTED
 from agent.readings import DeviceError, Reading, State
 from agent.transports.cgminer import Json, checked, parse
@@ -200,6 +219,162 @@ REPLIES: dict[str, tuple[Callable[..., Reading], Mapping[str, Json]]] = {
             },
             "capabilities": {"Model": "AntMiner S19 XP", "Psu Info": {"True Power": True}},
             "network": {"dhcp": {"mac_address": "02:93:D7:75:94:F0"}},
+        },
+    ),
+    "cgminer": (
+        generic.parse,
+        {
+            "summary": {"SUMMARY": [{"Elapsed": 512, "MHS 20s": 620512.25, "MHS av": 615250.5}]},
+            "devs": {"DEVS": [{"PGA": 0, "Enabled": "Y", "MHS 20s": 620498.75, "Temperature": 61.5}]},
+            "version": {"VERSION": [{"API": "3.7", "Type": "Hammer D10", "CompileTime": "2023-05-28 CST"}]},
+            "pools": POOLS,
+        },
+    ),
+    "hiveon": (
+        hiveon.parse,
+        {
+            "stats": {
+                "STATS": [
+                    {
+                        "BMMiner": "4.11.1 rwglr",
+                        "CompileTime": "Thu Apr 10 2025",
+                        "Type": "Antminer S9 Hiveon",
+                    },
+                    {"Elapsed": 805, "GHS 5s": 6751.5, "GHS av": 6421.25, "total_power": 1345, "fan1": 3090},
+                ]
+            },
+            "pools": POOLS,
+            "system_info": {"macaddr": "02:00:00:00:01:21", "hostname": "row-11"},
+        },
+    ),
+    "sealminer": (
+        sealminer.parse,
+        {
+            "stats": {
+                "STATS": [
+                    {
+                        "Elapsed": 2481,
+                        "Model": "A2",
+                        "Firmware": "2025091001",
+                        "MAC": "02:00:00:00:01:22",
+                        "PM State": "Running",
+                        "MHS(30s)": 218310254.5,
+                        "PSU Input Power": 3504,
+                        "0 SN": "S131900261007715",
+                    }
+                ]
+            },
+            "pools": POOLS,
+        },
+    ),
+    "auradine": (
+        auradine.parse,
+        {
+            "summary": {"SUMMARY": [{"Elapsed": 56696, "MHS 5s": 21480355.25}]},
+            "psu": {"PSU": [{"PowerIn": "3158.94W", "PoutMax": "3452.00W"}]},
+            "ipreport": {
+                "IPReport": [
+                    {
+                        "SerialNo": "AU25310042",
+                        "mac": "02:00:00:00:01:23",
+                        "model": "AT1500",
+                        "version": "2023-12.27",
+                    }
+                ]
+            },
+            "pools": POOLS,
+        },
+    ),
+    "goldshell": (
+        goldshell.parse,
+        {
+            "summary": {"SUMMARY": [{"Elapsed": 129, "MHS 20s": 2050512.25}]},
+            "status": {"model": "Goldshell-LT5", "firmware": "2.2.0"},
+            "setting": {"name": "02:00:00:00:01:24"},
+            "pools": POOLS,
+        },
+    ),
+    "iceriver": (
+        iceriver.parse,
+        {
+            "panel": {
+                "data": {
+                    "model": "KS0 Pro",
+                    "softver1": "BL20230710",
+                    "mac": "02:00:00:00:01:25",
+                    "host": "row-12",
+                    "rtpow": "198.52G",
+                    "unit": "G",
+                    "runtime": "00:00:00:07",
+                    "pools": [{"addr": "stratum+tcp://p.example:1", "user": "farm.1", "connect": True}],
+                    "boards": [{"chipnum": 18, "outtmp": 55.5}],
+                }
+            }
+        },
+    ),
+    "proto": (
+        proto.parse,
+        {
+            "mining": {
+                "mining-status": {
+                    "status": "Mining",
+                    "mining_uptime_s": 286,
+                    "hashrate_ghs": 143206.4375,
+                    "power_usage_watts": 3447.5,
+                    "power_target_watts": 3400,
+                }
+            },
+            "system": {
+                "system-info": {
+                    "product_name": "Proto Rig",
+                    "manufacturer": "Proto",
+                    "os": {"version": "1.8.0"},
+                }
+            },
+            "network": {"network-info": {"mac": "02:00:00:00:01:26", "hostname": "row-13"}},
+            "pool_list": {"pools": [{"url": "stratum+tcp://p.example:1", "user": "farm.1"}]},
+        },
+    ),
+    "marafw": (
+        marafw.parse,
+        {
+            "brief": {
+                "status": "Mining",
+                "elapsed": 900,
+                "hashrate_realtime": 101.512,
+                "power_consumption_estimated": 3010.5,
+            },
+            "overview": {"model": "Antminer S19", "mac": "02:00:00:00:01:27", "version_firmware": "2024.1.0"},
+            "pool_list": {"items": [{"index": 0, "url": "a:1", "user": "farm.1", "status": "Alive"}]},
+        },
+    ),
+    "fluminer": (
+        fluminer.parse,
+        {
+            "summary": {
+                "data": {
+                    "summary": [
+                        {
+                            "pool": "p.example",
+                            "port": "3333",
+                            "hrt": "109812.52",
+                            "power": "1723.41",
+                            "uptime": "98063",
+                            "model": "T3",
+                        }
+                    ]
+                }
+            },
+            "overview": {
+                "data": {
+                    "minerInfo": {
+                        "sn": "HYT417305C11H10S12B0410712",
+                        "minerVersion": "V1.12",
+                        "macAddress": "020000000128",
+                    }
+                }
+            },
+            "pool_list": {"data": {"pools": [{"url": "stratum+tcp://p.example:3333", "user": "farm.1"}]}},
         },
     ),
 }

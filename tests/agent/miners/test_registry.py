@@ -60,7 +60,7 @@ def test_an_antminer_with_a_closed_api_is_read_over_its_web() -> None:
     reading = at_pages(ANTMINER_PAGES, lambda access: registry.read("127.0.0.1", "antminer", access))
     assert (reading.model, reading.mac, reading.uptime_s) == ("Antminer T21", "02:00:00:00:00:07", 7)
     assert reading.hashrate_hs == pytest.approx(190000.5e9) and reading.state is State.MINING
-    assert [(pool.url, pool.active) for pool in reading.pools] == [("stratum+tcp://p:1", None)]
+    assert [(pool.url, pool.active) for pool in reading.pools] == [("stratum+tcp://p:1", True)]
 
 
 def test_axeos_is_told_by_its_page() -> None:
@@ -105,7 +105,7 @@ def test_nobody() -> None:
         ({"stats": {"STATS": [{"Type": "Antminer S21 Pro (Vnish 1.2.7)"}]}}, "vnish"),
         ({"version": {"VERSION": [{"Type": "Antminer S19"}]}}, "antminer"),
         ({"version": {"VERSION": [{"PROD": "AvalonMiner 1246-83"}]}}, "avalon"),
-        ({"stats": {"STATS": [{"MM ID1": "Ver[7411706-3162860] Elapsed[183]"}]}}, "avalon"),
+        ({"stats": {"STATS": [{"MM ID1": "Ver[7411706-3051927] Elapsed[183]"}]}}, "avalon"),
         ({"devdetails": {"DEVDETAILS": [{"Driver": "bitmicro", "Model": "M20S_V10"}]}}, "whatsminer"),
         ({"get_version": {"Msg": {"api_ver": "3.0.1"}}}, "whatsminer-v3"),
         ({"version": {"STATUS": "E", "Code": 14, "Description": "btminer"}}, None),

@@ -9,6 +9,7 @@ from reporting import quantity
 from reporting.draft import Draft
 from reporting.form import Options, PowerSource
 from reporting.period import day_after_months
+from reporting.reported import reported
 from reporting.rules.model import RuleValue
 
 _FEE = "Плата за цифровой майнинг"
@@ -19,14 +20,14 @@ _METER = "meter"
 
 def add_fee(draft: Draft, options: Options) -> None:
     """Adds the fee's fields and findings; a quarter lies in one year, so one rate holds in it."""
-    on, energy = draft.period.last_day, draft.facts.energy
+    on, energy = draft.period.last_day, reported(draft.facts.energy)
     source, tariff = _tariff(draft, on, options)
     rate = None if tariff is None else _rate(tariff, options.price_kzt_kwh)
     if tariff is not None and rate is None:
         draft.find("KZ-FEE-001", _TARIFF)
     price = options.price_kzt_kwh
     fee = None if rate is None else quantity.plain(quantity.charge(energy.energy_wh, rate))
-    basis: dict[str, object] = {"energy.energy_wh": energy.energy_wh}
+    basis: dict[str, object] = {energy.path("energy_wh"): energy.energy_wh}
     for key, label, value, unit in (
         ("fee_power_source", "Источник электроэнергии (заявлен)", source.value, None),
         (
@@ -98,13 +99,13 @@ def _check_licence(draft: Draft, on: date) -> None:
         return
     at_fault = draft.rule_if_any(_AT_FAULT, on, "licence")
     if at_fault is not None:
-        fee = quantity.plain(quantity.charge(draft.facts.energy.energy_wh, at_fault.amount))
+        fee = quantity.plain(quantity.charge(reported(draft.facts.energy).energy_wh, at_fault.amount))
         draft.find("KZ-LICENCE-002", "filer.licence_number", rate=at_fault.text, fee=fee)
 
 
 def _check_meter(draft: Draft, on: date) -> None:
-    energy = draft.facts.energy
-    unmetered_wh = energy.energy_wh - energy.energy_by_origin_wh.get(_METER, 0)
+    energy = reported(draft.facts.energy)
+    unmetered_wh = energy.energy_wh - energy.by_origin_wh.get(_METER, 0)
     if unmetered_wh <= 0:
         return
     where = "energy.energy_by_origin_wh"

@@ -12,6 +12,7 @@ from reporting.draft import Draft
 from reporting.facts import Investment
 from reporting.form import Form, Mw, Options
 from reporting.period import PeriodKind, local_text
+from reporting.reported import reported
 
 _FILER, _PERIOD, _POWER = "Субъект", "Период и срок", "Потребляемая мощность"
 _FIELDS_2020 = "Сведения по приказу 384/НҚ (2020)"
@@ -102,21 +103,21 @@ def _add_order(draft: Draft) -> None:
 
 def _add_power(draft: Draft, stated: Mw) -> tuple[Decimal | None, dict[str, object]]:
     facts, hours = draft.facts, draft.period.hours
-    energy, investment = facts.energy, facts.investment
+    energy, investment = reported(facts.energy), facts.investment
     peak = None if energy.peak_wh is None else quantity.mean_mw(energy.peak_wh, _HALF_HOUR)
     contracted = investment.contracted_mw if investment else None
     bounds: dict[str, tuple[str, Decimal | None, dict[str, object]]] = {
-        f"{bound}_mw": (label, quantity.mean_mw(energy_wh, hours), {f"energy.energy_{bound}_wh": energy_wh})
+        f"{bound}_mw": (label, quantity.mean_mw(energy_wh, hours), {energy.path(f"{bound}_wh"): energy_wh})
         for bound, label, energy_wh in (
-            ("low", "Нижняя граница средней", energy.energy_low_wh),
-            ("high", "Верхняя граница средней", energy.energy_high_wh),
+            ("low", "Нижняя граница средней", energy.low_wh),
+            ("high", "Верхняя граница средней", energy.high_wh),
         )
     }
     average = quantity.mean_mw(energy.energy_wh, hours)
     powers: dict[str, tuple[str, Decimal | None, dict[str, object]]] = {
-        "average_mw": ("Средняя: кВт·ч / ч / 1000", average, {"energy.energy_wh": energy.energy_wh}),
+        "average_mw": ("Средняя: кВт·ч / ч / 1000", average, {energy.path("energy_wh"): energy.energy_wh}),
         **bounds,
-        "peak_mw": ("Пиковая: наибольший получас", peak, {"energy.peak_wh": energy.peak_wh}),
+        "peak_mw": ("Пиковая: наибольший получас", peak, {energy.path("peak_wh"): energy.peak_wh}),
         "contracted_mw": ("Договорная (заявленная)", contracted, {"investment.contracted_mw": contracted}),
     }
     for key, (label, power_mw, basis) in powers.items():
@@ -124,11 +125,20 @@ def _add_power(draft: Draft, stated: Mw) -> tuple[Decimal | None, dict[str, obje
         draft.field(_POWER, key, label, text, unit="MW", basis=basis, rules=("kz.mw_definition",))
     peak_at = None if energy.peak_us is None else local_text(energy.peak_us, draft.period.zone)
     draft.field(
-        _POWER, "peak_at", "Начало наибольшего получаса", peak_at, basis={"energy.peak_us": energy.peak_us}
+        _POWER,
+        "peak_at",
+        "Начало наибольшего получаса",
+        peak_at,
+        basis={energy.path("peak_us"): energy.peak_us},
     )
     kwh = quantity.kwh_text(energy.energy_wh)
-    basis = {"energy.energy_wh": energy.energy_wh}
+    basis = {energy.path("energy_wh"): energy.energy_wh}
     draft.field(_POWER, "energy_kwh", "Потреблено за квартал", kwh, unit="kWh", basis=basis)
+    if energy.meter is not None:
+        meter = {"energy.meter": energy.meter}
+        draft.field(_POWER, "meter", "По счётчику", energy.meter, basis=meter)
+        miners = quantity.kwh_text(facts.energy.energy_wh)
+        draft.find("KZ-METER-004", "energy.metered_wh", metered=kwh, meter=energy.meter, kwh=miners)
     draft.rule("kz.mw_definition", draft.period.last_day)
     draft.find("KZ-MW-003", "kz.mw_definition", mw=stated.value)
     draft.origin_table("Электроэнергия по происхождению данных", "Происхождение", "Доля, %")

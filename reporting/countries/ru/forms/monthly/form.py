@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from reporting import quantity
 from reporting.countries.ru.forms.monthly.filer import check_filer
+from reporting.countries.ru.forms.monthly.person import check_person
 from reporting.countries.ru.forms.monthly.receipts import add_receipts
 from reporting.countries.ru.forms.monthly.region import check_region
 from reporting.draft import Draft
@@ -131,6 +132,9 @@ def _check_limit(draft: Draft) -> None:
         draft.rule("ru.natural_person_limit_basis", on),
     )
     if limit is None or basis is None:
+        return
+    if draft.facts.person is not None:
+        check_person(draft, draft.facts.person, limit, basis)
         return
     if quantity.kwh(energy.energy_wh) > limit.amount:
         kwh = quantity.kwh_text(energy.energy_wh)

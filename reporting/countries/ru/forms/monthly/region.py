@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 
+from reporting.countries.ru.bans import BAN, PLANNED, in_season
 from reporting.draft import Draft
 from reporting.rules.model import RuleValue
-
-_BAN, _PLANNED = "ru.region_ban", "ru.region_ban_planned"
 
 
 def check_region(draft: Draft) -> None:
@@ -27,7 +26,7 @@ def check_region(draft: Draft) -> None:
         else:
             draft.find("RU-REGION-003", "site.region", region=region, part=ban.part("where"))
     banned_days = {day for day, _ in banned}
-    planned = (draft.rule_if_any(_PLANNED, day, region) for day in _days(draft) if day not in banned_days)
+    planned = (draft.rule_if_any(PLANNED, day, region) for day in _days(draft) if day not in banned_days)
     unconfirmed = next((value for value in planned if value is not None), None)
     if unconfirmed is not None:
         draft.find("RU-REGION-004", "site.region", region=region, part=unconfirmed.part("where"))
@@ -41,14 +40,5 @@ def _days(draft: Draft) -> Iterator[date]:
 
 
 def _ban_on(draft: Draft, day: date, region: str) -> RuleValue | None:
-    ban = draft.rule_if_any(_BAN, day, region)
-    return ban if ban is not None and _in_season(ban, day) else None
-
-
-def _in_season(ban: RuleValue, day: date) -> bool:
-    if not (isinstance(ban.value, dict) and "season_from_month" in ban.value):
-        return True
-    first = (ban.whole_number("season_from_month"), ban.whole_number("season_from_day"))
-    last = (ban.whole_number("season_to_month"), ban.whole_number("season_to_day"))
-    # The season runs over the turn of the year.
-    return (day.month, day.day) >= first or (day.month, day.day) <= last
+    ban = draft.rule_if_any(BAN, day, region)
+    return ban if ban is not None and in_season(ban, day) else None
