@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from agent import clock, decisions, identity, keys, listen, overrun, register, scan, sweep
@@ -37,7 +38,8 @@ SPOOL_FILE = "spool.db"
 PRUNE_EVERY_S = 3600
 # Batches are stored by the wall clock; one that is further off would cut the kept window short.
 TRUSTED_US = 86_400 * 1_000_000
-# A broker on the way is connected within a second or two, and its retained register comes at once.
+# A broker on the way is connected within a second or two, and its retained register comes at once; what comes
+# later is taken over between two sweeps.
 REGISTER_WAIT_S = 5.0
 # A fault in our own code that comes back at once must not fill the log.
 METERS_AGAIN_S = 30.0
@@ -154,7 +156,7 @@ class Agent:
                 )
         finally:
             self.intake.close(self.clock.now_us())
-            await asyncio.to_thread(self.publisher.stop, STOP_DRAIN_S)
+            await asyncio.to_thread(self.publisher.stop, 0.0 if self.publisher.out_of_reach else STOP_DRAIN_S)
             self.spool.close()
 
     async def _sweep_on_time(self, stop: asyncio.Event, poll: Poll, max_sweeps: int | None) -> None:
@@ -318,11 +320,18 @@ class Agent:
         net = self.config.network
         wanted = scan.addresses(net.scan, net.exclude) if only is None else only
         hosts = [host for host in wanted if host not in self.targets]
-        found = await discover(self.config, hosts, poll)
+        failed: Counter[str] = Counter()
+
+        def note(_host: str, result: Reading | DeviceError | None) -> None:
+            if isinstance(result, DeviceError):
+                failed[result.kind] += 1
+
+        found = await discover(self.config, hosts, poll, note)
         for host, reading in found.items():
             self.targets[host] = Target(host, reading.family)
-        if found or not self.targets:
-            self.report(f"scan: {len(found)} new among {len(hosts)} addresses")
+        if found or failed or not self.targets:
+            unread = "".join(f", {count} {kind}" for kind, count in failed.most_common())
+            self.report(f"scan: {len(found)} new among {len(hosts)} addresses{unread}")
 
     def _append(self, records: list[Record], *, roster_changed: bool = False) -> None:
         if self.intake.put(records, self.clock.now_us(), roster_changed=roster_changed):

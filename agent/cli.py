@@ -27,7 +27,7 @@ from agent.box_time import LinuxBox
 from agent.config import Config, ConfigError
 from agent.meters import cli as meter_cli
 from agent.meters.config import MqttMeter
-from agent.readings import DeviceError, Reading
+from agent.readings import DeviceError, Pool, Reading
 from agent.redact import RedactionError
 from agent.simulator.cli import simulate
 from agent.spool import SpoolFull
@@ -339,12 +339,26 @@ def _probe_table(reading: Reading) -> Table:
             continue
         if name == "pools":
             for number, pool in enumerate(reading.pools):
-                table.add_row(f"pool {number}", f"{pool.url}  {pool.user}  {'active' if pool.active else ''}")
+                table.add_row(f"pool {number}", _pool_text(pool))
         elif value is not None and value != ():
             table.add_row(name, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
     for name, reason in reading.unknown.items():
         table.add_row(name, f"not read: {reason}", style="dim")
     return table
+
+
+def _pool_text(pool: Pool) -> str:
+    told = (
+        ("accepted", pool.accepted), ("rejected", pool.rejected), ("stale", pool.stale),
+        ("difficulty accepted", pool.difficulty_accepted), ("last share, s ago", pool.last_share_age_s),
+    )  # fmt: skip
+    payee, coins = pool.payee, f" ({', '.join(pool.payee.coins)})" if pool.payee.coins else ""
+    lines = [
+        f"{pool.url}{'  active' if pool.active else ''}{'  fee' if pool.fee else ''}",
+        f"{pool.user}: pays the {'address' if payee.address else 'account'} {payee.account}{coins}",
+        ", ".join(f"{name} {value:,.0f}" for name, value in told if value is not None),
+    ]
+    return "\n".join(filter(None, lines))
 
 
 def _optional_config(

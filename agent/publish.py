@@ -83,14 +83,22 @@ class Publisher:
     def connected(self) -> bool:
         return self._connected_s is not None
 
+    @property
+    def out_of_reach(self) -> bool:
+        """The last try to connect failed."""
+        return bool(self._failure)
+
     def want_register(self) -> None:
         """Before `start`: ask for the site's register on connecting."""
         self._register_wanted = True
 
     def take_register(self, wait_s: float) -> list[wire.Inventory] | None:
-        """The site's register, waiting up to `wait_s` for it; None: it has not come yet, and is wanted on."""
+        """The site's register, waiting up to `wait_s` for it while a broker may be reached.
+
+        None: it has not come yet, and is wanted on.
+        """
         with self._wake:
-            self._wake.wait_for(lambda: self._register is not None or self._stopping, wait_s)
+            self._wake.wait_for(lambda: self._register is not None or self._stopping or self._failure, wait_s)
             register, self._register = self._register, None
             self._register_wanted = register is None
         if register is not None:
@@ -171,7 +179,9 @@ class Publisher:
         failure = str(sys.exception())  # paho calls this while it handles the error
         if failure != self._failure:
             log.warning("broker %s:%d: %s", self._settings.host, self._settings.port, failure)
-        self._failure = failure
+        with self._wake:
+            self._failure = failure
+            self._wake.notify_all()
 
     def _on_connect(
         self, client: mqtt.Client, _user: object, _flags: object, reason: ReasonCode, _more: object
@@ -185,8 +195,8 @@ class Publisher:
         if self._renewal is not None:
             client.subscribe(self._renewal.answer_topic, qos=1)
         client.publish(self._topics["status"], b"alive", qos=1, retain=True)
-        self._failure = ""
         with self._wake:
+            self._failure = ""
             self._connected_s = time.monotonic()
             self._acked_seq = -1
             self._ack = None

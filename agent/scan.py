@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
+import math
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from enum import Enum, auto
@@ -23,6 +24,7 @@ from agent.sweep import Poll
 MAX_ADDRESSES = 65_536
 # Identified at a time: a foreign device costs 20 ms of CPU, and none may time out for want of it.
 MAX_IDENTIFYING = 64
+MAX_KNOCKING = 500  # each holds a socket
 # Accepted and waiting to be identified; beyond it connecting waits.
 MAX_WAITING = 1024
 # The second round identifies this many at a time; silence is the pace's matter, not the concurrency's.
@@ -117,8 +119,10 @@ async def scan(
     async def ask(host: str) -> Result:
         return await _identify(host, poll, deadline_s)
 
-    await _round(hosts, lambda host: knock(host, False), ask, concurrency, MAX_IDENTIFYING, first)
-    await _round(doubtful, lambda host: knock(host, True), ask, concurrency, GENTLY_IDENTIFYING, settle)
+    # As many knock as the pace lets wait for silence: with fewer it is they who make a scan long.
+    knocking = max(concurrency, min(MAX_KNOCKING, math.ceil(silent_per_s * connect_timeout_s)))
+    await _round(hosts, lambda host: knock(host, False), ask, knocking, MAX_IDENTIFYING, first)
+    await _round(doubtful, lambda host: knock(host, True), ask, knocking, GENTLY_IDENTIFYING, settle)
     return {host: r for host in hosts if isinstance(r := results.get(host), Reading)}
 
 
@@ -126,7 +130,7 @@ async def _round(
     hosts: Sequence[str],
     knock: Callable[[str], Awaitable[Answer]],
     identify: Callable[[str], Awaitable[Result]],
-    concurrency: int,
+    knocking: int,
     identifying: int,
     done: Progress,
 ) -> None:
@@ -149,11 +153,11 @@ async def _round(
             done(host, await identify(host))
 
     async with asyncio.TaskGroup() as asking:
-        askers = min(concurrency, identifying, len(hosts))
+        askers = min(identifying, len(hosts))
         for _ in range(askers):
             asking.create_task(ask())
         async with asyncio.TaskGroup() as connecting:
-            for _ in range(min(concurrency, len(hosts))):
+            for _ in range(min(knocking, len(hosts))):
                 connecting.create_task(connect())
         for _ in range(askers):
             await waiting.put(None)

@@ -95,10 +95,13 @@ def keys(data: bytes) -> Iterator[str]:
 
 # ---- the picture
 
+Column = tuple[str, int, bool]
+
 # Title, width, and whether numbers stand to the right; with a space between they make 79 columns.
+_MODEL_WIDTH, _MODEL_MOST = 15, 30  # what a wider terminal has to spare goes to the models' names
 _COLUMNS = (
     ("address", 15, False),
-    ("model", 15, False),
+    ("model", _MODEL_WIDTH, False),
     ("TH/s", 8, True),
     ("W", 6, True),
     ("J/TH", 6, True),
@@ -128,8 +131,9 @@ def frame(
     shown = rows(fleet.devices, view.sort, view.reverse, view.filter)
     page = len(shown) if height is None else page_size(height)
     offset = min(view.offset, max(0, len(shown) - page))
-    lines = [*_head(fleet), _choice(view, shown, offset, page, problem), _titles(view)]
-    lines += [_row(device) for device in shown[offset : offset + page]]
+    columns = _columns(width)
+    lines = [*_head(fleet), _choice(view, shown, offset, page, problem), _titles(view, columns)]
+    lines += [_row(device, columns) for device in shown[offset : offset + page]]
     if height is not None:
         lines += [Text()] * (height - FOOT_LINES - len(lines))
         lines.append(Text(_HELP, style="dim"))
@@ -169,15 +173,21 @@ def _choice(view: View, shown: Sequence[Device], offset: int, page: int, problem
     return Text(f"{offset + 1 if shown else 0}-{last} of {len(shown)} {order}{wanted}", style="dim")
 
 
-def _titles(view: View) -> Text:
+def _columns(width: int) -> tuple[Column, ...]:
+    spare = max(0, width - 80)
+    model = min(_MODEL_MOST, _MODEL_WIDTH + spare)
+    return tuple((title, model if title == "model" else wide, right) for title, wide, right in _COLUMNS)
+
+
+def _titles(view: View, columns: tuple[Column, ...]) -> Text:
     line = Text(style="reverse")
-    for title, width, right in _COLUMNS:
+    for title, width, right in columns:
         marked = title if _SORTED_BY.get(view.sort) != title else f"{title}{'^' if view.reverse else 'v'}"
         line.append(("" if not line else " ") + _cell(marked, width, right))
     return line
 
 
-def _row(device: Device) -> Text:
+def _row(device: Device, columns: tuple[Column, ...]) -> Text:
     failed = device.result not in ("", "reading")
     weak = device.share is not None and device.share < WEAK_SHARE
     style = "red" if failed or device.state in ("fault", "overheat") else "yellow" if weak else ""
@@ -191,8 +201,8 @@ def _row(device: Device) -> Text:
         device.state or "-",
         _number(device.age_s),
     )
-    columns = zip(cells, _COLUMNS, strict=True)
-    return Text(" ".join(_cell(text, width, right) for text, (_, width, right) in columns), style=style)
+    placed = zip(cells, columns, strict=True)
+    return Text(" ".join(_cell(text, width, right) for text, (_, width, right) in placed), style=style)
 
 
 def _cell(text: str, width: int, right: bool) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from bench import farm
 from bench.farm import Refused, Side
+
+T = TypeVar("T")
 
 PEERS = ("pyasic", "pyasic_rs")
 REAL_PORTS = {"cgminer_port": 4028, "http_port": 80}  # the peers know no others
@@ -26,6 +28,8 @@ class Sizes:
 
     devices: int = 1000
     rounds: int = 5
+    larger: int = 5000
+    rounds_larger: int = 2
     many: int = 10_000
     hung: int = 1000
     live: int = LIVE_OF_22
@@ -33,7 +37,9 @@ class Sizes:
     deadline_s: float = 10.0
 
 
-QUICK = Sizes(devices=12, rounds=2, many=60, hung=40, live=12, hosts=30, deadline_s=1.0)
+QUICK = Sizes(
+    devices=12, rounds=2, larger=24, rounds_larger=1, many=60, hung=40, live=12, hosts=30, deadline_s=1.0
+)
 
 
 @dataclass(slots=True)
@@ -63,15 +69,38 @@ def settings(sizes: Sizes, targets: list[farm.Target], **more: Any) -> dict[str,
 
 def readings(family: str, sizes: Sizes, best: dict[str, dict[str, dict[str, float]]]) -> Row:
     """One family's sweep on all sides; `best` keeps each side's processor time for `cpu_per_reading`."""
-    targets = farm.targets(sizes.devices, [family], farm.base())
     remarks = [
         "fields: hashrate, power, uptime, fans, pools; ours also chip temperatures, into the durable spool"
     ]
+    best[family] = found = _compared(family, sizes.devices, sizes.rounds, sizes, remarks)
+    larger = _compared(family, sizes.larger, sizes.rounds_larger, sizes, remarks)
+    for count, told in ((sizes.devices, found), (sizes.larger, larger)):
+        sides = ", ".join(
+            f"{name} {one['per_cpu_s']:.0f}/s {one['cpu_ms']:.3f} ms {one['rss_mib']:.0f} MiB"
+            for name, one in told.items()
+        )
+        remarks.append(f"{count} devices: {sides}")
+    return Row(
+        f"readings_{family}",
+        "readings/s of one core",
+        round(found["ours"]["per_cpu_s"], 1),
+        {peer: round(found[peer]["per_cpu_s"], 1) if peer in found else None for peer in PEERS},
+        more_is_better=True,
+        remarks=remarks,
+        details={**found, f"at_{sizes.larger}": larger},
+    )
+
+
+def _compared(
+    family: str, count: int, counted: int, sizes: Sizes, remarks: list[str]
+) -> dict[str, dict[str, float]]:
+    """Each side's best of so many rounds over so many devices; a side that misses one is left out."""
+    targets = farm.targets(count, [family], farm.base())
     rounds: dict[str, list[dict[str, Any]]] = {}
     with ExitStack() as stack:
         stack.enter_context(farm.replying(targets, **REAL_PORTS))
         sides = _sides(stack, settings(sizes, targets), remarks)
-        for _ in range(sizes.rounds + 1):  # the first finds out, and is not counted
+        for _ in range(counted + 1):  # the first finds out, and is not counted
             for name, one in list(sides.items()):
                 told = _tried(name, lambda one=one: one.do("sweep"), remarks)  # type: ignore[misc]
                 if told is None or told["readings"] < len(targets):
@@ -82,17 +111,7 @@ def readings(family: str, sizes: Sizes, best: dict[str, dict[str, dict[str, floa
                     del sides[name]
                     continue
                 rounds.setdefault(name, []).append(told)
-    found = {name: _best(told[1:]) for name, told in rounds.items() if name in sides}
-    best[family] = found
-    return Row(
-        f"readings_{family}",
-        "readings/s of one core",
-        round(found["ours"]["per_cpu_s"], 1),
-        {peer: round(found[peer]["per_cpu_s"], 1) if peer in found else None for peer in PEERS},
-        more_is_better=True,
-        remarks=remarks,
-        details=found,
-    )
+    return {name: _best(told[1:]) for name, told in rounds.items() if name in sides}
 
 
 def cpu_per_reading(best: dict[str, dict[str, dict[str, float]]]) -> Row:
@@ -157,12 +176,12 @@ def sweep_hung(sizes: Sizes) -> Row:
 def memory_10000(sizes: Sizes) -> Row:
     """Resident memory after sweeps of 10,000 mixed devices, and what each more sweep adds."""
     targets = farm.targets(sizes.many, MIXED, farm.base())
-    ports = {"cgminer_port": 14_028, "http_port": 18_080}
-    with (
-        farm.replying(targets, **ports),
-        farm.side("ours", {**settings(sizes, targets), **ports}) as one,
-    ):
-        told = [one.do("sweep") for _ in range(2 + sizes.rounds)]
+    peers, missed = dict[str, float | None](), list[str]()
+    with farm.replying(targets, **REAL_PORTS):
+        with farm.side("ours", settings(sizes, targets)) as one:
+            told = [one.do("sweep") for _ in range(2 + sizes.rounds)]
+        for peer in PEERS:
+            peers[peer] = _tried(peer, lambda peer=peer: _holding(peer, sizes, targets), missed)  # type: ignore[misc]
     if told[-1]["readings"] < len(targets):
         raise Refused(f"{told[-1]['readings']} of {len(targets)} read")
     fastest = min(told[1:], key=lambda one: float(one["wall_s"]))
@@ -170,11 +189,20 @@ def memory_10000(sizes: Sizes) -> Row:
     remarks = [
         f"a sweep of {len(targets)} takes {fastest['wall_s']:.2f} s ({fastest['cpu_s']:.2f} s CPU);"
         f" first, in full {told[0]['wall_s']:.1f} s; growth {growth:.2f} MiB a sweep",
-        "pyasic, pyasic_rs: not measured, they keep no readings",
+        "pyasic, pyasic_rs: all found and read once, nothing kept",
+        *missed,
     ]
     details = {"sweeps": told, "growth_mib": growth, "sweep_s": fastest["wall_s"]}
     rss_mib = round(max(one["rss_mib"] for one in told), 1)
-    return Row("memory_10000", "MiB", rss_mib, dict.fromkeys(PEERS), False, remarks, details)
+    return Row("memory_10000", "MiB", rss_mib, peers, False, remarks, details)
+
+
+def _holding(peer: str, sizes: Sizes, targets: list[farm.Target]) -> float:
+    """Resident memory of a peer that has found all devices and read them once."""
+    with farm.side(_module(peer), settings(sizes, targets)) as one:
+        if (found := one.do("identify")["found"]) < len(targets):
+            raise Refused(f"finds {found} of {len(targets)}")
+        return round(float(one.do("sweep")["rss_mib"]), 1)
 
 
 def _sides(stack: ExitStack, told: dict[str, Any], remarks: list[str]) -> dict[str, Side]:
@@ -195,7 +223,7 @@ def _module(name: str) -> str:
     return name if name == "ours" else f"{name}_peer"
 
 
-def _tried(name: str, step: Callable[[], dict[str, Any]], remarks: list[str]) -> dict[str, Any] | None:
+def _tried(name: str, step: Callable[[], T], remarks: list[str]) -> T | None:
     try:
         return step()
     except Refused as error:
@@ -207,7 +235,12 @@ def _best(told: list[dict[str, Any]]) -> dict[str, float]:
     """The round that a busy machine disturbed least, by processor time and by the wall."""
     cpu_s = min(one["cpu_s"] / one["readings"] for one in told)
     wall_s = min(one["wall_s"] / one["readings"] for one in told)
-    return {"cpu_ms": round(cpu_s * 1e3, 4), "per_cpu_s": 1 / cpu_s, "per_wall_s": round(1 / wall_s, 1)}
+    return {
+        "cpu_ms": round(cpu_s * 1e3, 4),
+        "per_cpu_s": 1 / cpu_s,
+        "per_wall_s": round(1 / wall_s, 1),
+        "rss_mib": round(max(one["rss_mib"] for one in told), 1),
+    }
 
 
 def _is_live(place: int, sizes: Sizes) -> bool:

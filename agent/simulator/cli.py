@@ -87,6 +87,8 @@ def serve(
     except OSError as error:
         raise click.ClickException(str(error)) from error
     farm = Farm(farm_plan)
+    networks = ", ".join(site.network for site in farm_plan.sites)
+    click.echo(f"{len(farm_plan.devices)} devices in {networks}", err=True)
 
     def serve_share(number: int, ready: Callable[[], object]) -> None:
         serving = servers.run(

@@ -136,6 +136,12 @@ def test_everything_is_to_be_seen_in_80_by_24() -> None:
     assert row.split() == ["10.0.0.2", "S19", "110.00", "3,250", "29.5", "71", "mining", "-"]
 
 
+def test_a_wider_terminal_shows_the_whole_name_of_a_model() -> None:
+    fleet = Fleet(devices=(Device("10.0.0.1", model="Antminer S19k Pro Hydro"),))
+    assert "Antminer S19k ~" in picture(fleet)[6]
+    assert "Antminer S19k Pro Hydro" in picture(fleet, width=100)[6]
+
+
 def test_a_device_cannot_write_on_the_terminal() -> None:
     lines = picture(Fleet(devices=(Device("10.0.0.1", model="S19\x1b[2J[bold]"),)))
     assert not any("\x1b[2J" in line for line in lines) and any("S19?[2J[bold]" in line for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -56,14 +57,12 @@ def scrape(port: int) -> str:
 @given(junk=mutated(REQUEST) | st.binary(max_size=200))
 def test_no_request_keeps_the_next_scrape_from_its_answer(port: int, junk: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as talk:
-        talk.sendall(junk)
-        talk.shutdown(socket.SHUT_WR)
-        while True:
-            try:
-                if not talk.recv(65_536):
-                    break
-            except ConnectionResetError:
-                break
+        with contextlib.suppress(OSError):  # it may hang up on junk before all is said
+            talk.sendall(junk)
+            talk.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionResetError):
+            while talk.recv(65_536):
+                pass
     assert "hashledger" in scrape(port)
 
 
