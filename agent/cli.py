@@ -30,6 +30,7 @@ from agent.meters.config import MqttMeter
 from agent.readings import DeviceError, Reading
 from agent.redact import RedactionError
 from agent.simulator.cli import simulate
+from agent.spool import SpoolFull
 from agent.transports import loop
 
 UNVOUCHED = (
@@ -272,7 +273,11 @@ def run(path: Path, interval_s: int | None, sweeps: int | None) -> None:
             update={"agent": loaded.agent.model_copy(update={"interval_s": interval_s})}
         )
     _checked(loaded.credentials)
-    running = _checked(lambda: app.Agent(loaded, report=click.echo))
+    try:
+        running = _checked(lambda: app.Agent(loaded, report=click.echo))
+    except SpoolFull as error:  # with status 1 its service tries again
+        click.echo(f"{error}; free some room and start the agent (its service tries by itself)", err=True)
+        sys.exit(1)
     loop.run(running.run(sweeps))
 
 

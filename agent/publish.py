@@ -9,6 +9,10 @@ With the collector's public key at hand, only what that key has signed for our t
 counted, logged and ignored. A genuine old ack, replayed, makes us go back as a restored collector's does: it
 costs one window sent again, at most every BACK_EVERY_S, deletes nothing (the kept window), and ends with the
 collector's next ack.
+
+A collector restored from a backup older than the kept window asks for what is no longer here. Then nothing
+more is deleted, the loss is logged with its numbers, and the oldest batch is shown every RESEND_S, from which
+the collector sees the same.
 """
 
 from __future__ import annotations
@@ -66,6 +70,8 @@ class Publisher:
         self._next_seq = 1
         self._sent: dict[int, int] = {}  # seq -> bytes of what is under way
         self._progress_s = 0.0
+        self._behind_gap: int | None = None  # the oldest batch here, if the collector lacks some before it
+        self._gap_told = (0, 0)  # where the collector stood, and the oldest batch; the same is told once
         self._back_wanted = False
         self._went_back_s = 0.0
         self._register: list[wire.Inventory] | None = None
@@ -248,6 +254,11 @@ class Publisher:
                     self._client.publish(self._renewal.topic, request, qos=1)
 
     def _take(self, ack: wire.Ack) -> None:
+        behind_gap = self._spool.first_behind_gap(ack.seq)
+        if behind_gap is not None:
+            self._stuck(ack.seq, behind_gap)
+            return
+        self._behind_gap, self._gap_told = None, (0, 0)
         if not self._spool.acknowledge(ack.seq, ack.hash):
             log.error("the collector confirms batch %d with a hash that is not ours: ignored", ack.seq)
             return
@@ -259,8 +270,28 @@ class Publisher:
         self._next_seq = max(self._next_seq, ack.seq + 1)
         self._progress_s = time.monotonic()
 
+    def _stuck(self, seq: int, first: int) -> None:
+        """The collector lacks what was deleted here long ago: keep what is left, and show it the first."""
+        if self._gap_told != (seq, first):
+            self._gap_told = (seq, first)
+            self._behind_gap, self._progress_s = first, time.monotonic() - RESEND_S
+            log.error(
+                "the collector stands at batch %d, and batches %d to %d are no longer in the spool: it cannot"
+                " go on before they are found in a newer backup of it; nothing is deleted here meanwhile",
+                seq, seq + 1, first - 1,
+            )  # fmt: skip
+            self._spool.unconfirm()
+        self._acked_seq, self._next_seq = first - 1, first
+
     def _send(self, connected_s: float) -> None:
         now_s = time.monotonic()
+        if self._behind_gap is not None:
+            # Its number tells the collector what is missing; the rest would only be sent in vain.
+            if now_s - self._progress_s >= RESEND_S:
+                self._progress_s = now_s
+                for _, packet in self._spool.packets(self._behind_gap, 1):
+                    self._client.publish(self._topics["batch"], packet, qos=1)
+            return
         if self._acked_seq < 0:
             if now_s - connected_s < FIRST_ACK_S:
                 return

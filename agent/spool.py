@@ -57,6 +57,7 @@ CONFIRMED_ROWS = 120
 # SQLITE_IOERR and SQLITE_FULL: the disk could not take it, whatever the reason; it may soon.
 _UNWRITABLE = (10, 13)
 
+# In the file's `user_version`; an older file is brought up to date when it is opened, in one transaction.
 _VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batch (
@@ -93,6 +94,10 @@ def room_bytes(max_bytes: int) -> int:
     return max(0, max_bytes - reserve_bytes(max_bytes) - LOG_BYTES)
 
 
+class SpoolNewer(ValueError):
+    """A newer program has made this spool; it is left as it is. The text says what to do."""
+
+
 class SpoolFull(Exception):
     """There is no room for a batch, by the budget or on the disk; the text says which."""
 
@@ -124,7 +129,7 @@ class Spool:
         self._reserve = path.with_suffix(".reserve")
         try:
             self._db = _open(path)
-        except sqlite3.OperationalError:
+        except SpoolFull:
             if not self._reserve.exists():
                 raise
             self._reserve.unlink()  # a disk so full that the log cannot be made: this is what it is for
@@ -202,10 +207,8 @@ class Spool:
         """
         try:
             with self._writing():
-                if seq > 0:
-                    row = self._db.execute("SELECT hash FROM batch WHERE seq = ?", (seq,)).fetchone()
-                    if row is None or row[0] != envelope_hash:
-                        return False
+                if seq > 0 and self._hash(seq) != envelope_hash:
+                    return False
                 moved, self._acked_seq = seq != self._acked_seq, seq
                 if moved:
                     now_s = int(time.time())
@@ -215,6 +218,23 @@ class Spool:
         except SpoolFull:
             pass  # the mark in memory holds
         return True
+
+    def first_behind_gap(self, seq: int) -> int | None:
+        """The oldest batch here if it is not the next one after `seq`: what is between is gone."""
+        with self._lock:
+            (first,) = self._db.execute("SELECT min(seq) FROM batch").fetchone()
+        return first if first is not None and first > seq + 1 else None
+
+    def unconfirm(self) -> None:
+        """The collector stands before the oldest batch here: none of them is confirmed, none may go."""
+        try:
+            with self._writing():
+                (first,) = self._db.execute("SELECT min(seq) FROM batch").fetchone()
+                if first is not None and self._acked_seq >= first:
+                    self._acked_seq = first - 1
+                    self._db.execute("UPDATE chain SET acked_seq = ?", (self._acked_seq,))
+        except SpoolFull:
+            pass  # the mark in memory holds
 
     def prune(self, keep_s: float) -> int:
         """Delete confirmed batches stored longer than `keep_s` ago, never the last one; how many went."""
@@ -285,6 +305,14 @@ class Spool:
         with self._lock:
             return depth.measure(self._db, self.path, room_bytes(self.max_bytes), self._acked_seq)
 
+    def _hash(self, seq: int) -> bytes | None:
+        """The hash of a batch that is here, or of the one before the oldest."""
+        row = self._db.execute("SELECT hash FROM batch WHERE seq = ?", (seq,)).fetchone()
+        if row is not None:
+            return bytes(row[0])
+        row = self._db.execute("SELECT packet FROM batch WHERE seq = ?", (seq + 1,)).fetchone()
+        return None if row is None else wire.open_packet(row[0]).envelope.prev
+
     def _delete(self, last_seq: int) -> int:
         try:
             with self._writing():
@@ -328,6 +356,12 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         db.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")  # after one large batch
         db.execute("BEGIN IMMEDIATE")
+        (found,) = db.execute("PRAGMA user_version").fetchone()
+        if found > _VERSION:
+            raise SpoolNewer(
+                f"{path}: its layout is {found}, this program writes {_VERSION}: start the newer program"
+                " again; nothing in it was changed"
+            )
         columns = [row[1] for row in db.execute("PRAGMA table_info(batch)")]
         if columns and "end_bytes" not in columns:
             for statement in _FROM_VERSION_1:
@@ -335,10 +369,12 @@ def _open(path: Path) -> sqlite3.Connection:
         for statement in _SCHEMA.split(";"):
             db.execute(statement)
         db.execute("INSERT OR IGNORE INTO chain VALUES (1, 0, ?, 0)", (wire.GENESIS,))
-        if db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+        if found != _VERSION:
             db.execute(f"PRAGMA user_version={_VERSION}")
         db.execute("COMMIT")
-    except BaseException:
+    except BaseException as error:
         db.close()
+        if isinstance(error, sqlite3.OperationalError) and _unwritable(error):
+            raise SpoolFull(f"{path}: the disk takes nothing more: {error}") from error
         raise
     return db

@@ -19,7 +19,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bench import ledger_rows, rows
+from bench import drain, ledger_rows, rows
 from bench.farm import ROOT, Refused
 from bench.rows import PEERS, Row
 
@@ -36,6 +36,7 @@ NAMES = (
     "profile_year",
     "rebuild",
     "ledger_bytes",
+    "drain",
 )
 OF_MONTH = ("month_10000", "rebuild", "ledger_bytes")
 
@@ -51,6 +52,7 @@ def measure(names: tuple[str, ...], quick: bool, failed: Callable[[str, Refused]
         "memory_10000": lambda: rows.memory_10000(sizes),
         "ingest": lambda: ledger_rows.ingest(of_ledger),
         "profile_year": lambda: ledger_rows.profile_year(of_ledger),
+        "drain": lambda: drain.row(drain.QUICK if quick else drain.Sizes()),
     }
     for family in rows.MIXED:
         name = f"readings_{family}"

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from agent import wire
 from bench import child
 from bench.site import AGENT, ORG, S_US, SITE, START_US, Chain
@@ -33,7 +35,8 @@ class Ledger:
         self.folder, self.interval_s, self.sweeps = folder, interval_s, 0
         self.chain = Chain(devices, interval_s)
         self.store = Store.open(sqlite_url(folder / "ledger.sqlite3"))
-        self.journal = Journal(folder / "journal")
+        # With a key, as a collector has one: closed segments are sealed within the time that is measured.
+        self.journal = Journal(folder / "journal", key=Ed25519PrivateKey.generate())
         agents = {(ORG, SITE, AGENT): self.chain.public_key}
         self.ingest = Ingest(self.store, self.journal, Fold(ORG), agents)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import threading
@@ -28,7 +27,8 @@ from collector.meter_watch import MeterWatch
 from collector.overview import overview
 from collector.register import Register
 from collector.roll import load as load_roll
-from collector.store import Store, StoreError, schema, sqlite_url, upsert
+from collector.store import Store, StoreError, draft, schema, upsert
+from collector.store.upgrade import upgrade
 from reporting.facts import PeriodFacts
 
 # How often the worker looks whether it shall stop, and the supervisor whether everything lives.
@@ -47,7 +47,7 @@ def now_us() -> int:
 def open_store(config: Config) -> Store:
     """The ledger of a configuration."""
     _own_folder(config)
-    return Store.open(sqlite_url(config.ledger_path))
+    return Store.open(config.ledger_url)
 
 
 def _own_folder(settings: Config) -> None:
@@ -58,9 +58,9 @@ def _own_folder(settings: Config) -> None:
 def load_facts(path: Path, site: str, period: str) -> PeriodFacts:
     """The facts of a site and period, from the configuration's ledger; reads only."""
     settings = config.load(path)
-    if not settings.ledger_path.is_file():
+    if settings.ledger is None and not settings.ledger_path.is_file():
         raise ConfigError([f"{path}: collector.state_dir: no ledger in {settings.state_dir} yet"])
-    store = Store.open(sqlite_url(settings.ledger_path))
+    store = Store.open(settings.ledger_url)
     try:
         return period_facts(store, settings, site, period, now_us())
     finally:
@@ -86,11 +86,13 @@ def _run(settings: Config, stop: threading.Event, say: Callable[[str], None]) ->
         stack.callback(book.close)
         if book.cut is not None:
             say(f"journal: {book.cut}; nothing acknowledged was in it")
+        upgrade(settings.ledger_url, say)
         store = open_store(settings)
         stack.callback(store.close)
+        stack.enter_context(store.claimed())
         imports.replay(store, settings.org, settings.statements_dir)
         meter_files.replay(store, settings.org, settings.meter_entries_dir)
-        fold = tables.catch_up(store, settings.org, settings.journal_dir, settings.archive_dir)
+        fold = tables.catch_up(store, settings.org, settings.journal_dir, settings.archive)
         agents = keys(settings, load_roll(settings.state_dir))
         ingest = Ingest(store, book, fold, agents)
         inbox = Inbox()
@@ -185,38 +187,38 @@ def _work(
         stop.set()
 
 
+def upgrade_ledger(settings: Config, say: Callable[[str], None]) -> bool:
+    """Bring the ledger to this program's schema; False if it is."""
+    book = Journal(settings.journal_dir)  # its lock: no collector may run meanwhile
+    try:
+        return upgrade(settings.ledger_url, say)
+    finally:
+        book.close()
+
+
 def rebuild(settings: Config) -> dict[str, int]:
     """Fold journal and statements into a new ledger that takes the old one's place; returns rows by table."""
     _own_folder(settings)
     book = Journal(settings.journal_dir)  # its lock: no collector may append meanwhile
     try:
-        draft = settings.ledger_path.with_suffix(".rebuild")
-        _remove(draft)
-        store = Store.open(sqlite_url(draft))
-        tables.catch_up(store, settings.org, settings.journal_dir, settings.archive_dir)
-        imports.replay(store, settings.org, settings.statements_dir)
-        meter_files.replay(store, settings.org, settings.meter_entries_dir)
-        if settings.ledger_path.is_file():
-            _carry_set_aside(settings.ledger_path, store)
-        with store.read() as connection:
-            rows = {
-                table.name: int(connection.execute(select(func.count()).select_from(table)).scalar_one())
-                for table in schema.DERIVED
-            }
-        with store.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        store.close()
-        _remove(settings.ledger_path)
-        draft.replace(settings.ledger_path)
+        with draft(settings.ledger_url) as store, store.claimed():
+            tables.catch_up(store, settings.org, settings.journal_dir, settings.archive)
+            imports.replay(store, settings.org, settings.statements_dir)
+            meter_files.replay(store, settings.org, settings.meter_entries_dir)
+            _carry_set_aside(settings, store)
+            with store.read() as connection:
+                return {
+                    table.name: int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+                    for table in schema.DERIVED
+                }
     finally:
         book.close()
-    return rows
 
 
-def _carry_set_aside(old: Path, new: Store) -> None:
+def _carry_set_aside(settings: Config, new: Store) -> None:
     # Refused packets are in no journal; they are the one thing that a rebuild takes from the old ledger.
     try:
-        store = Store.open(sqlite_url(old))
+        store = open_store(settings)
     except StoreError:
         return  # of another schema: to be rid of it is what a rebuild is for
     with store.read() as connection:
@@ -224,9 +226,3 @@ def _carry_set_aside(old: Path, new: Store) -> None:
     store.close()
     with new.write() as connection:
         upsert(connection, schema.set_aside, rows)
-
-
-def _remove(ledger: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        Path(f"{ledger}{suffix}").unlink(missing_ok=True)
-    assert not os.path.lexists(ledger)

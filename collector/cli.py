@@ -15,6 +15,7 @@ from rich.console import Console
 from agent.wire import check_name
 from collector import (
     app,
+    backup_cli,
     broker,
     config,
     energy_cli,
@@ -168,5 +169,8 @@ for _command in (
     journal_cli.keys_command,
     journal_cli.archive_command,
     meter_cli.meter,
+    backup_cli.upgrade_command,
+    backup_cli.backup_command,
+    backup_cli.restore_command,
 ):
     collector.add_command(_command)

@@ -25,10 +25,13 @@ from pydantic import (
     ValidationError,
     create_model,
 )
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from agent.wire import check_name
-from collector import roll, tariff, tree
+from collector import private, roll, tariff, tree
 from collector.ledger.allot import OverheadRule
+from collector.places import BUCKET
 from collector.private import PrivateFileError
 from collector.roll import RollError
 from collector.sources.declared import read_declared
@@ -89,13 +92,27 @@ def _section_of(kind: type) -> Any:
     return create_model(kind.__name__, __config__=_STRICT, **fields)
 
 
+def _database(text: object) -> str:
+    try:
+        url = make_url(str(text))
+    except ArgumentError as error:
+        raise ValueError("no URL; write postgresql+psycopg://USER@HOST/DATABASE") from error
+    if url.drivername != "postgresql+psycopg":
+        raise ValueError("write postgresql+psycopg://USER@HOST/DATABASE, or leave it out: a SQLite file then")
+    if url.password is not None or "password" in url.query:
+        raise ValueError("a password in it; put it into a file of mode 0600, named as ledger_password_file")
+    return str(text)
+
+
 class _Collector(BaseModel):
     model_config = _STRICT
     org: _Name
     state_dir: Path
+    ledger: Annotated[str, BeforeValidator(_database)] | None = None
+    ledger_password_file: Path | None = None
     metrics: Annotated[tuple[str, int], BeforeValidator(_address)] = ("127.0.0.1", 9465)
     metrics_per_device: bool = False
-    archive_dir: Path | None = None
+    archive: str | None = None
     keep_journal_days: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -179,7 +196,10 @@ class Config:
     sites: dict[str, SiteConfig]
     clients: dict[str, str]  # what each is called
     revoked: frozenset[tuple[str, str]] = frozenset()
-    archive_dir: Path | None = None
+    declared_files: tuple[Path, ...] = ()  # of which `sites` has the content
+    ledger: str | None = None  # None: a SQLite file in the state folder
+    ledger_password_file: Path | None = None
+    archive: str | None = None
     keep_journal_days: int | None = None
 
     @property
@@ -189,6 +209,15 @@ class Config:
     @property
     def ledger_path(self) -> Path:
         return self.state_dir / "ledger.sqlite3"
+
+    @property
+    def ledger_url(self) -> URL:
+        """Where the ledger is; its text hides the password. PrivateFileError if that cannot be read."""
+        if self.ledger is None:
+            return URL.create("sqlite", database=str(self.ledger_path))
+        file = self.ledger_password_file
+        password = None if file is None else private.read(file).decode().rstrip("\r\n")
+        return make_url(self.ledger).set(password=password)
 
     @property
     def ca_dir(self) -> Path:
@@ -235,6 +264,7 @@ def load(path: Path, *, unmade: bool = False) -> Config:
     mqtt = file.mqtt.model_copy(
         update={key: base / value for key, value in file.mqtt if isinstance(value, Path)}
     )
+    password_file = file.collector.ledger_password_file
     enrolled = _roll(base / file.collector.state_dir, problems)
     agents = {(agent.site, agent.name): agent.public_key for agent in file.agent}
     found = (
@@ -252,9 +282,14 @@ def load(path: Path, *, unmade: bool = False) -> Config:
         metrics=file.collector.metrics,
         metrics_per_device=file.collector.metrics_per_device,
         mqtt=mqtt,
+        declared_files=tuple(
+            base / name for site in file.site.values() for name in (site.devices, site.tariff) if name
+        ),
+        ledger=file.collector.ledger,
+        ledger_password_file=password_file and base / password_file,
         agents=agents | enrolled.keys,
         revoked=enrolled.revoked,
-        archive_dir=None if file.collector.archive_dir is None else base / file.collector.archive_dir,
+        archive=_archive(base, file.collector.archive),
         keep_journal_days=file.collector.keep_journal_days,
         sites={name: _site_config(file, name, declared[name], tariffs.get(name)) for name in file.site},
         clients={name: client.name for name, client in file.client.items()},
@@ -277,6 +312,10 @@ def _site_config(
         tree=tree.site_tree(name, site.meter, site.overhead, site.node, file.client),
         tariff=calendar,
     )
+
+
+def _archive(base: Path, text: str | None) -> str | None:
+    return text if text is None or text.startswith(BUCKET) else str(base / text)
 
 
 def _roll(state_dir: Path, problems: list[str]) -> roll.Roll:
@@ -327,6 +366,8 @@ def _problems(error: ValidationError) -> Iterator[str]:
             yield f"{key}: unknown key; known here: {', '.join(_known_keys(loc[:-1]))}"
         elif item["type"] == "missing":
             yield f"{key}: is missing"
+        elif key == "collector.ledger":  # not shown: there may be a password in it
+            yield f"{key}: {item['msg'].removeprefix('Value error, ')}"
         else:
             yield f"{key}: {item['msg'].removeprefix('Value error, ')} (given: {item['input']!r})"
 

@@ -18,6 +18,7 @@ from collector.energy_read import Membership, Span
 from collector.ledger import meters
 from collector.ledger.profile import SiteLedger, Totals
 from collector.tree import Placement
+from reporting import quantity
 
 By = Literal["origin", "zone", "device", "client", "meter"]
 # Up to here half-hours are what one wants to see; beyond it days.
@@ -104,6 +105,8 @@ def answer(connection: Connection, config: Config, ask: Ask, now_us: int) -> dic
     else:
         table = _table(site, energy_read.site_profile(site.ledger, site.span), None)
     shown = _content(site, table, of)
+    if ask.device is None and ask.client is None and ask.node is None:
+        shown |= _contracted(site)
     if ask.client is not None or ask.node is not None or ask.by == "client":
         shown["notes"] += site.placed.notes
     return shown
@@ -114,6 +117,12 @@ def _content(site: _Site, table: EnergyTable, of: Mapping[str, str]) -> dict[str
     if site.ask.by == "zone" and site.declared.tariff is not None:
         shown |= {"tariff": site.declared.tariff.name, "currency": site.declared.tariff.currency}
     return shown
+
+
+def _contracted(site: _Site) -> dict[str, str | None]:
+    investment = site.declared.investment
+    declared = None if investment is None else investment.contracted_mw
+    return {"contracted_mw": None if declared is None else quantity.plain(declared)}
 
 
 def _reconciled(site: _Site, of: Mapping[str, str]) -> dict[str, Any]:
@@ -131,7 +140,7 @@ def _reconciled(site: _Site, of: Mapping[str, str]) -> dict[str, Any]:
             [f"{site.config.path}: site.{ask.site}: no node with this meter; meters in the tree: {known}"]
         )
     found = metered.reconciled(
-        site.connection, site.config.org, ask.site, site.span, site.placed, wanted, site.resolution
+        site.connection, site.config, ask.site, site.span, site.placed, wanted, site.resolution
     )
     return metered_show.reconciled(found, ask.site, site.span.zone, of)
 
@@ -142,10 +151,11 @@ def _metered(site: _Site, of: Mapping[str, str]) -> dict[str, Any]:
     known = [now.meter for now in meters.meters(site.connection, site.config.org, ask.site)]
     if meter not in known:
         raise ConfigError([f"--meter {meter}: none of {ask.site}; known: {', '.join(known) or 'none'}"])
-    history = meters.history(site.connection, site.config.org, ask.site, meter)
+    history = metered.history_of(site.connection, site.config, ask.site, meter, site.placed)
     if ask.by == "origin":
         edges_us = energy_read.bounded(span.edges_us(site.resolution), 1)
-        return _content(site, metered.by_time(history, span, edges_us), of)
+        of_site = _contracted(site) if site.declared.tree.meter == meter else {}
+        return _content(site, metered.by_time(history, span, edges_us), of) | of_site
     if ask.by == "zone":
         whole = metered.as_totals(metered.half_hours(history, span))
         return _content(site, replace(_table(site, whole, None), doubt=None), of)

@@ -123,7 +123,24 @@ def people(shown: Mapping[str, Any], title: str) -> Iterator[Table | str]:
     if "unsure_below_wh" in total:
         low, high = (quantity.kwh_text(total[f"unsure_{side}_wh"]) for side in ("below", "above"))
         yield f"What was read may be wrong by -{low} to +{high} kWh (origin, rounding, sampling)."
+    yield from _demand(shown)
     yield from shown["notes"]
+
+
+def _demand(shown: Mapping[str, Any]) -> Iterator[str]:
+    """Mean, peak and contracted power, and whose figures they are."""
+    total, contracted = shown["total"], shown.get("contracted_mw")
+    if contracted is None or total["mean_mw"] is None:
+        return
+    whose = f"meter {shown['meter']}" if "meter" in shown else "sum of the miners"
+    peak = ""
+    if total["peak_mw"] is not None:
+        share = quantity.percent(
+            int(Decimal(total["peak_mw"]) * 1_000_000), int(Decimal(contracted) * 1_000_000)
+        )
+        peak = f"peak {total['peak_mw']} MW in the half-hour from {total['peak_start']}"
+        peak += "" if share is None else f" ({share} % of the contracted)"
+    yield f"Power ({whose}): mean {total['mean_mw']} MW, {peak}, contracted {contracted} MW."
 
 
 def start(row: Mapping[str, Any], shown: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from collector.ledger.meter_entries import event_id
 from collector.ledger.profile import DeviceNow, SiteLedger
 from collector.ledger.quantities import COVERED, ENERGY, HALF_HOUR_US
 from collector.ledger.registers import Deduced
+from collector.metered import history_of
 from collector.store import Store, schema
 from reporting.facts import (
     AddressKind,
@@ -62,8 +63,8 @@ def period_facts(store: Store, config: Config, site: str, period_text: str, now_
         )
         receipts, receipts_synthetic = view.receipts()
         energy = _site_energy(devices, view.peak())
-        energy, unmetered, meter_synthetic = _with_meter(view, declared.tree.meter, energy)
-        meter_notes = [*unmetered, *_meter_notes(connection, config.org, site, period)]
+        energy, unmetered, meter_synthetic = _with_meter(view, config, energy)
+        meter_notes = [*unmetered, *_meter_notes(connection, config, site, period)]
     person = _person(store, config, site, period, energy, now_us)
     return PeriodFacts(
         site=declared.site,
@@ -243,12 +244,13 @@ def _site_energy(devices: list[DeviceFacts], peak: tuple[int, int] | None) -> Si
     )
 
 
-def _with_meter(view: _View, meter: str | None, energy: SiteEnergy) -> tuple[SiteEnergy, list[str], bool]:
+def _with_meter(view: _View, config: Config, energy: SiteEnergy) -> tuple[SiteEnergy, list[str], bool]:
     """The energy with the main meter's figures, if it was read on both sides of the period; and notes."""
+    meter = config.sites[view.site].tree.meter
     if meter is None:
         return energy, [], False
     period = view.period
-    history = meters.history(view.connection, view.org, view.site, meter)
+    history = history_of(view.connection, config, view.site, meter)
     read_us = history.imported.at_us
     if not read_us.size or read_us[0] > period.start_us or read_us[-1] < period.end_us:
         note = f"meter {meter} was not read on both sides of the period: the sum of the miners is reported"
@@ -322,11 +324,11 @@ def _period_notes(
             yield f"declared device {device.serial} was not seen in the period"
 
 
-def _meter_notes(connection: Connection, org: str, site: str, period: Period) -> Iterator[str]:
+def _meter_notes(connection: Connection, config: Config, site: str, period: Period) -> Iterator[str]:
     """What befell the meters in the period, as it was deduced or answered."""
-    for meter in meters.meters(connection, org, site):
+    for meter in meters.meters(connection, config.org, site):
         by_kind: dict[str, list[Deduced]] = {}
-        for deduced in meters.history(connection, org, site, meter.meter).findings:
+        for deduced in history_of(connection, config, site, meter.meter).findings:
             if deduced.until_us >= period.start_us and deduced.from_us < period.end_us:
                 by_kind.setdefault(deduced.kind, []).append(deduced)
         for kind, found in by_kind.items():

@@ -34,6 +34,9 @@ PACKET_BYTES = wire.MAX_PAYLOAD_BYTES + 1024 * 1024
 SET_ASIDE_ROWS = 1_000
 SET_ASIDE_PACKET_BYTES = 256 * 1024
 
+# Asked for every few seconds for a minute: a lost message or a restarted broker is long mended.
+MISSING_US = 60_000_000
+
 AgentKey = tuple[str, str, str]  # org, site, agent
 
 
@@ -66,7 +69,9 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """Batches are missing before it: acknowledge where we stand, the agent goes back."""
+    """Batches are missing before `seq`: acknowledge where we stand, the agent goes back."""
+
+    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ def decide(
         return SetAside("signature", "not signed with the enrolled key")
     head = streams.get(key, Head())
     if envelope.seq > head.seq + 1:
-        return Ahead()
+        return Ahead(envelope.seq)
     if envelope.seq == head.seq + 1:
         if envelope.prev == head.hash:
             return Accept(packet)
@@ -161,6 +166,14 @@ class Inbox:
 
 
 @dataclass(slots=True)
+class _Gap:
+    # What an agent shows beyond the batch that is wanted, while it does not come: the lowest since when.
+    head_seq: int
+    seq: int
+    since_us: int
+
+
+@dataclass(slots=True)
 class _Refused:
     message: Message
     detail: str
@@ -183,6 +196,7 @@ class Ingest:
     def __init__(self, store: Store, journal: Journal, fold: Fold, agents: Mapping[AgentKey, bytes]) -> None:
         self._store, self._journal, self._fold, self._agents = store, journal, fold, agents
         self.counters = Counters()
+        self._gaps: dict[AgentKey, _Gap] = {}
         self.heads = {
             (fold.org, site, agent): Head(stream.last_seq, stream.last_hash)
             for (site, agent), stream in fold.streams.items()
@@ -236,6 +250,20 @@ class Ingest:
             self.counters.duplicate += 1
         else:
             self.counters.ahead += 1
+            self._miss(key, heads.get(key, Head()), decision.seq, message, group)
+
+    def _miss(self, key: AgentKey, head: Head, seq: int, message: Message, group: _Group) -> None:
+        """Note what is asked for and does not come; an agent that still has it goes back within seconds."""
+        gap = self._gaps.get(key)
+        if gap is None or gap.head_seq != head.seq:
+            gap = self._gaps[key] = _Gap(head.seq, seq, message.received_us)
+        gap.seq = min(gap.seq, seq)
+        if gap.seq > head.seq + 1 and message.received_us - gap.since_us >= MISSING_US:
+            detail = (
+                f"batches {head.seq + 1} to {gap.seq - 1} are asked for and do not come: the agent shows"
+                f" {gap.seq} as its oldest. Restore a newer backup of this collector if there is one"
+            )
+            _refuse(group, message, SetAside("missing", detail))
 
     def _known_hash(self, key: AgentKey, seq: int) -> bytes | None:
         c = schema.batch.c

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from collector import manifest
 from collector import segment as segments
 from collector.manifest import Manifest, ManifestError
+from collector.places import place
 from collector.segment import HEADER_BYTES, RECORD_BYTES
 
 # Copies and checks in one go on a small server, yet a year of a 10,000-device farm is some 4,000 files only.
@@ -184,7 +185,7 @@ class Journal:
         os.close(self._lock)
 
 
-def read(folder: Path, start: Position = START, archive: Path | None = None) -> Iterator[Entry]:
+def read(folder: Path, start: Position = START, archive: str | None = None) -> Iterator[Entry]:
     """The records of a journal from `start` on; stops before an unfinished append at the very end.
 
     Archived segments are read where the manifest says they are, or in `archive` if that is given.
@@ -192,8 +193,7 @@ def read(folder: Path, start: Position = START, archive: Path | None = None) -> 
     listed = _load(folder)
     last = max((*numbers(folder), listed.last))
     for number in range(start.segment, last + 1):
-        file_path = find(folder, number, listed, archive)
-        content = file_path.read_bytes()
+        file_path, content = path(folder, number), segment_bytes(folder, number, listed, archive)
         if len(content) < HEADER_BYTES and number == last > start.segment:
             return  # its writer is just making it
         _check_header(file_path, content, number)
@@ -211,21 +211,21 @@ def read(folder: Path, start: Position = START, archive: Path | None = None) -> 
         raise JournalError(f"{folder}: segment {start.segment}, where the checkpoint is, is missing")
 
 
-def find(folder: Path, number: int, listed: Manifest, archive: Path | None = None) -> Path:
-    """Where a segment is: here or in the archive; JournalError if it is in neither."""
-    here = path(folder, number)
-    if here.exists():
-        return here
-    moved = listed.archived.get(number)
+def segment_bytes(folder: Path, number: int, listed: Manifest, archive: str | None = None) -> bytes:
+    """A segment, from here or from the archive; JournalError if it is in neither."""
+    try:
+        return path(folder, number).read_bytes()
+    except FileNotFoundError:
+        moved = listed.archived.get(number)
     if moved is None:
         raise JournalError(f"{folder}: segment {number} is missing")
-    there = path(archive or Path(moved.where), number)
-    if not there.exists():
+    try:
+        return place(archive or moved.where).read(path(folder, number).name)
+    except OSError as error:
         raise JournalError(
-            f"{there}: cannot be reached; segment {number} was moved to the archive {moved.where}. "
-            "Make it reachable there, or name its place: collector.archive_dir"
-        )
-    return there
+            f"segment {number} was moved to the archive {moved.where}, and cannot be had: {error}. "
+            "Make it reachable there, or name its place: collector.archive"
+        ) from error
 
 
 def numbers(folder: Path) -> list[int]:

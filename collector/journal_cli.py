@@ -22,6 +22,7 @@ from collector import app, archive, config, private
 from collector.completeness import Completeness, Polls
 from collector.config import Config, ConfigError
 from collector.manifest import GENESIS
+from collector.places import place
 from collector.store import StoreError, schema
 from collector.told import config_option, told
 from collector.verify import Agent, AgentKey, Head, Keys, Verified, Verifier
@@ -78,8 +79,8 @@ class _Asked:
               help="A journal's or an archive's folder, without configuration; needs --keys.")  # fmt: skip
 @click.option("--keys", "keys_file", type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Public keys, as `hashledger collector keys` prints them.")  # fmt: skip
-@click.option("--archive", "archive_dir", type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help="Check archived segments there.  [default: collector.archive_dir]")  # fmt: skip
+@click.option("--archive", "archive_text", metavar="DIR_OR_URL",
+              help="Check archived segments there.  [default: collector.archive]")  # fmt: skip
 @click.option("--expect", metavar="HASH", help="A manifest head that was noted once: it must still be there.")
 @click.option("--site", help="Completeness of this site alone.")
 @click.option("--from", "first", type=_DAY, default="0001-01-01", help="Completeness from this day on.")
@@ -89,7 +90,7 @@ class _Asked:
               help="How many devices and days to show, the worst first.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def verify_command(
-    path: Path, folder: Path | None, keys_file: Path | None, archive_dir: Path | None, expect: str | None,
+    path: Path, folder: Path | None, keys_file: Path | None, archive_text: str | None, expect: str | None,
     site: str | None, first: datetime, last: datetime, zone: str | None, rows: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Check signatures, chains, seals and completeness of the journal; 1 if something is wrong."""
@@ -104,13 +105,16 @@ def verify_command(
         else:
             settings = config.load(path, unmade=True)
             folder, keys = settings.journal_dir, _keys(settings)
-            archive_dir = archive_dir or settings.archive_dir
+            archive_text = archive_text or settings.archive
             zones = {} if zone else {name: site.site.zone for name, site in settings.sites.items()}
             if not folder.is_dir():
                 raise ConfigError([f"{path}: collector.state_dir: no journal in {settings.state_dir} yet"])
             ledger = ledger_heads(settings)
         seen, began_s = Completeness(zones, zone or "UTC"), time.monotonic()
-        result = Verifier(folder, keys, archive_dir, seen, ledger, expect).run()
+        there = None if archive_text is None else place(archive_text)
+        if there is not None:
+            there.check()
+        result = Verifier(folder, keys, there, seen, ledger, expect).run()
         took_s = time.monotonic() - began_s
     asked = _Asked(site, first.date(), last.date(), rows)
     if as_json:
@@ -134,7 +138,7 @@ def _check_zone(zone: str) -> None:
 
 def ledger_heads(settings: Config) -> dict[AgentKey, Head]:
     """Where the ledger stands with each agent; empty if there is none yet."""
-    if not settings.ledger_path.is_file():
+    if settings.ledger is None and not settings.ledger_path.is_file():
         return {}
     try:
         store = app.open_store(settings)
@@ -182,7 +186,7 @@ def _summary(result: Verified, took_s: float) -> Iterator[str]:
     if unchecked := result.archived_unchecked:
         yield (
             f"archived, not checked here: {len(unchecked)} segments, {min(unchecked)} to {max(unchecked)}; "
-            "--archive DIR checks them"
+            "--archive checks them"
         )
 
 
@@ -221,19 +225,23 @@ def _cells(polls: Polls) -> Iterator[str]:
 
 @click.command("archive")
 @config_option
-@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
+@click.argument("text", metavar="[DIR_OR_URL]", required=False)
 @click.option("--remove", is_flag=True, help="Then remove old segments here; the manifest stays.")
 @click.option(
     "--older-than", type=click.IntRange(min=0), metavar="DAYS",
     help="Which ones --remove takes, by when they were received.  [default: collector.keep_journal_days]",
 )  # fmt: skip
-def archive_command(path: Path, folder: Path | None, remove: bool, older_than: int | None) -> None:
-    """Copy sealed journal segments and the manifest to DIR (default: collector.archive_dir)."""
+def archive_command(path: Path, text: str | None, remove: bool, older_than: int | None) -> None:
+    """Copy sealed journal segments and the manifest to a folder or s3://BUCKET/PREFIX.
+
+    [default: collector.archive]
+    """
     with told():
         settings = config.load(path, unmade=True)
-        folder = folder or settings.archive_dir
-        if folder is None:
-            raise ConfigError([f"name DIR, or set collector.archive_dir in {path}"])
+        text = text or settings.archive
+        if text is None:
+            raise ConfigError([f"name DIR_OR_URL, or set collector.archive in {path}"])
+        there = place(text)
         days = settings.keep_journal_days if older_than is None else older_than
         if remove and days is None:
             raise ConfigError(
@@ -241,12 +249,12 @@ def archive_command(path: Path, folder: Path | None, remove: bool, older_than: i
             )
         if older_than is not None and not remove:
             raise ConfigError(["--older-than: says what --remove takes; every sealed segment is copied"])
-        copied = archive.copy(settings.journal_dir, folder)
-        click.echo(f"{folder}: {len(copied)} segments copied")
+        copied = archive.copy(settings.journal_dir, there)
+        click.echo(f"{there.text}: {len(copied)} segments copied")
         if remove and days is not None:
             key, now_us = private.collector_key(settings.state_dir), app.now_us()
             gone = archive.remove(
-                settings.journal_dir, folder, key,
+                settings.journal_dir, there, key,
                 before_us=now_us - days * DAY_US, checkpoint=_checkpoint(settings), now_us=now_us,
             )  # fmt: skip
             click.echo(
@@ -255,7 +263,7 @@ def archive_command(path: Path, folder: Path | None, remove: bool, older_than: i
 
 
 def _checkpoint(settings: Config) -> int:
-    if not settings.ledger_path.is_file():
+    if settings.ledger is None and not settings.ledger_path.is_file():
         return 0
     store, c = app.open_store(settings), schema.checkpoint.c
     try:

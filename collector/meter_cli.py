@@ -20,6 +20,7 @@ from collector.config import Config, ConfigError
 from collector.ledger import meters
 from collector.ledger.meter_entries import MeterEntry, event_id, standing
 from collector.ledger.registers import Deduced
+from collector.metered import history_of
 from collector.sources import register_readings
 from collector.sources.register_readings import instant_us, watt_hours
 from collector.sources.statements import StatementError
@@ -119,7 +120,7 @@ class _Desk:
     def findings(self, site: str, name: str) -> Sequence[Deduced]:
         """The meter's events."""
         with self.store.read() as connection:
-            return meters.history(connection, self.settings.org, site, name).findings
+            return history_of(connection, self.settings, site, name).findings
 
     def event(self, site: str, name: str, event: str) -> Deduced | None:
         """The event of this name; noted if there is none."""

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from collector import civil, energy
 from collector.civil import Resolution
-from collector.config import Config
+from collector.config import Config, ConfigError
 from collector.energy import EnergyTable
 from collector.energy_read import (
     Membership,
@@ -23,7 +23,7 @@ from collector.energy_read import (
     site_profile,
     summed,
 )
-from collector.ledger import halfhours, meters, rules
+from collector.ledger import halfhours, meterdays, meters, rules
 from collector.ledger.allot import OverheadRule, allot
 from collector.ledger.energy import Now, rated_mw
 from collector.ledger.meter_entries import event_id
@@ -43,7 +43,7 @@ from collector.ledger.quantities import (
     cause_number,
 )
 from collector.ledger.reconcile import Reconciled, compare, reconcile, with_drift
-from collector.ledger.registers import Deduced, History, MeterProfile
+from collector.ledger.registers import NO_POWER, Deduced, History, MeterProfile, Running
 from collector.tree import Placement
 
 # Enough to act on; a broken meter would fill pages.
@@ -58,12 +58,40 @@ class Share:
     start_us: int
     end_us: int
     key: str | None
+    energy_wh: int
     by_energy_wh: int
     overhead_wh: int
 
-    @property
-    def allotted_wh(self) -> int:
-        return self.by_energy_wh + self.overhead_wh
+
+def history_of(
+    connection: Connection, config: Config, site: str, meter: str, placed: Placement | None = None
+) -> History:
+    """What a meter's readings amount to; of one that tells no power, beside what the devices behind it used.
+
+    That is what tells a register that froze from one at rest. `placed`: where devices stand, if it is known.
+    """
+    org, declared = config.org, config.sites.get(site)
+    nodes = [] if declared is None else [n for n, name in declared.tree.meters().items() if name == meter]
+    found = meterdays.read(connection, org, site, meter)
+    if declared is None or not nodes or not found.at_us.size or (found.power_mw != NO_POWER).any():
+        return meters.history(connection, org, site, meter)
+    start_us = int(found.at_us.min()) // HALF_HOUR_US * HALF_HOUR_US
+    end_us = int(found.at_us.max()) // HALF_HOUR_US * HALF_HOUR_US + HALF_HOUR_US
+    ledger = SiteLedger(connection, org, site)
+    if nodes[0] is None:
+        devices = ledger.site_profile(start_us, end_us)
+    else:
+        placed = placed or place_devices(declared.tree, register(connection, org, site))
+        group = np.full(len(placed.nodes), -1, np.int64)
+        group[placed.under(nodes[0])] = 0
+        (devices,) = ledger.group_profiles(group, 1, start_us, end_us)
+    # Where devices are switched within a half-hour nobody knows when: only what they used at least, and went
+    # on using in the half-hours beside it, says that the register should have moved.
+    _, least, _ = devices.truth()
+    beside = np.concatenate([[0], least, [0]])
+    sure = np.minimum(least, np.minimum(beside[:-2], beside[2:]))
+    load = Running(np.arange(start_us, end_us + 1, HALF_HOUR_US), sure, sure, sure)
+    return meters.history(connection, org, site, meter, load=load)
 
 
 def half_hours(history: History, of: Span) -> MeterProfile:
@@ -127,7 +155,7 @@ class OfNode:
 
 
 def reconciled(
-    connection: Connection, org: str, site: str, of: Span, placed: Placement,
+    connection: Connection, config: Config, site: str, of: Span, placed: Placement,
     wanted: Mapping[str | None, str], resolution: Resolution,
 ) -> list[OfNode]:  # fmt: skip
     """Nodes (with their meters) in cells of time; days also with their drift from the days before them."""
@@ -136,11 +164,11 @@ def reconciled(
         early = replace(of, start_us=of.start_us - rule.days * DAY_US, end_us=of.start_us)
         edges_us = np.concatenate([early.edges_us(resolution)[:-1], edges_us])
         of = replace(of, start_us=early.start_us)
-    ledger = SiteLedger(connection, org, site)
+    ledger = SiteLedger(connection, config.org, site)
     miners = _below(ledger, of, placed, list(wanted))
     found = []
     for node, meter in wanted.items():
-        metered = half_hours(meters.history(connection, org, site, meter), of)
+        metered = half_hours(history_of(connection, config, site, meter, placed), of)
         cells = list(reconcile(compare(metered, miners[node], rule.coverage_percent), edges_us))
         if resolution is Resolution.DAY:
             first = len(early.edges_us(resolution)) - 1
@@ -177,7 +205,7 @@ def yesterday(connection: Connection, config: Config, site: str, now_us: int) ->
     of = Span(zone, start_us, end_us, end_us, over=True)
     placed = place_devices(declared.tree, register(connection, config.org, site))
     wanted = declared.tree.meters()
-    return reconciled(connection, config.org, site, of, placed, wanted, Resolution.DAY)
+    return reconciled(connection, config, site, of, placed, wanted, Resolution.DAY)
 
 
 def shares(
@@ -189,23 +217,26 @@ def shares(
     `places`: the devices behind the meter; `members` says which key's each is; a device that is no key's
     counts as nobody's.
     """
-    # By cell, key and kind; after the keys the site's own, and last (as -1) nobody's.
-    sums = np.zeros((len(edges_us) - 1, len(keys) + 2, 2), np.int64)
+    # By cell, key and kind (by energy, overhead, neither); after the keys the site's own, last (-1) nobody's.
+    sums = np.zeros((len(edges_us) - 1, len(keys) + 2, 3), np.int64)
     rated = _rated_mw(ledger, of.start_us)[places]
     rank = np.argsort(np.argsort(np.array([ids[place] for place in places.tolist()])))
     for start_us, group, (metered_wh, energy_wh) in _parts(ledger, of, history, places, edges_us, members):
         cell = sums[int(np.searchsorted(edges_us, start_us, side="right")) - 1]
         times = start_us + HALF_HOUR_US * np.arange(metered_wh.size)
-        found = allot(metered_wh, energy_wh, rated, times, rank, rule)
+        try:
+            found = allot(metered_wh, energy_wh, rated, times, rank, rule)
+        except ValueError as error:
+            raise ConfigError([f"the day of {civil.text(start_us, of.zone)}: {error}"]) from error
         np.add.at(cell[:, 0], group[places], found.by_energy.sum(axis=1))
         np.add.at(cell[:, 1], group[places], found.overhead.sum(axis=1))
-        cell[-1, 1] += found.unallotted.sum()
+        cell[-1, 2] += found.unallotted.sum()
         cell[-2, 1] += found.site_overhead.sum()
     names = [*keys, "", None]
     for n, cell in enumerate(sums.tolist()):
-        for key, (by_energy_wh, overhead_wh) in zip(names, cell, strict=True):
-            if by_energy_wh or overhead_wh:
-                yield Share(int(edges_us[n]), int(edges_us[n + 1]), key, by_energy_wh, overhead_wh)
+        for key, kinds in zip(names, cell, strict=True):
+            if any(kinds):
+                yield Share(int(edges_us[n]), int(edges_us[n + 1]), key, sum(kinds), *kinds[:2])
 
 
 def _parts(

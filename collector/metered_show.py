@@ -44,18 +44,18 @@ def reconciled(found: Sequence[OfNode], site: str, zone: str, of: Mapping[str, s
 def shares(
     found: Sequence[Share], zone: str, of: Mapping[str, str], labels: Mapping[str, str], rule: str
 ) -> dict[str, Any]:
-    """Every row's `allotted_wh` is a key's of the meter's; they add up to it."""
+    """Every row's `energy_wh` is what a key has of the meter's; they add up to it."""
     names = {None: NOBODY, "": OVERHEAD}
     rows: list[dict[str, Any]] = [
         {
             "start": civil.text(s.start_us, zone), "end": civil.text(s.end_us, zone),
             "start_us": s.start_us, "end_us": s.end_us,
             "key": names.get(s.key, s.key), "name": names.get(s.key) or labels.get(s.key or "", s.key),
-            "allotted_wh": s.allotted_wh, "by_energy_wh": s.by_energy_wh, "overhead_wh": s.overhead_wh,
+            "energy_wh": s.energy_wh, "by_energy_wh": s.by_energy_wh, "overhead_wh": s.overhead_wh,
         }
         for s in found
     ]  # fmt: skip
-    total = {name: sum(row[name] for row in rows) for name in ("allotted_wh", "by_energy_wh", "overhead_wh")}
+    total = {name: sum(row[name] for row in rows) for name in ("energy_wh", "by_energy_wh", "overhead_wh")}
     shown = {**of, "zone": zone, "kind": "allotted", "rule": rule, "rows": rows, "total": total}
     return shown | {"notes": [_RULES[rule]]}
 
@@ -72,7 +72,7 @@ def csv_text(shown: Mapping[str, Any]) -> str:
         writer.writerow(["start", "end", "key", "name", "kwh", "by_energy_kwh", "overhead_kwh"])
         total = shown["total"] | {"start": "", "end": "", "key": "total", "name": ""}
         for row in (*shown["rows"], total):
-            kwh = (quantity.kwh_text(row[name]) for name in ("allotted_wh", "by_energy_wh", "overhead_wh"))
+            kwh = (quantity.kwh_text(row[name]) for name in ("energy_wh", "by_energy_wh", "overhead_wh"))
             writer.writerow([row["start"], row["end"], cell(row["key"]), cell(row["name"]), *kwh])
         return out.getvalue()
     energies = ("metered_wh", "miners_wh", "compared_metered_wh", "compared_miners_wh", "difference_wh")
@@ -101,7 +101,7 @@ def people(shown: Mapping[str, Any], title: str) -> Iterator[Table | str]:
 def _share_rows(table: Table, shown: Mapping[str, Any]) -> None:
     for name in ("from", "of"):
         table.add_column(name, no_wrap=True)
-    for name in ("kWh allotted", "by energy", "overhead"):
+    for name in ("kWh", "by energy", "overhead"):
         table.add_column(name, justify="right", overflow="fold")
     for row in shown["rows"][:ROWS_SHOWN]:
         table.add_row(start(row, shown), escape(row["name"]), *_kwh(row))
@@ -110,7 +110,7 @@ def _share_rows(table: Table, shown: Mapping[str, Any]) -> None:
 
 
 def _kwh(row: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("allotted_wh", "by_energy_wh", "overhead_wh"):
+    for name in ("energy_wh", "by_energy_wh", "overhead_wh"):
         yield f"{quantity.kwh(row[name]):,}"
 
 

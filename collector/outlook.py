@@ -117,7 +117,7 @@ def content(found: PersonMonth) -> dict[str, Any]:
                 ("latest", of.crossing.latest_us),
             )
         },
-        "status": found.status, "reference": found.reference,
+        "method": limits.METHOD, "status": found.status, "reference": found.reference,
     }  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def lines(bans_found: Sequence[Ban], found: PersonMonth | None) -> Iterator[str]
     used = f"{_kwh(of.used)} of {quantity.kwh(of.limit_wh):,.0f} kWh used"
     until = "no forecast yet (less than a day of readings)"
     if of.forecast is not None:
-        until = f"by the end of the month {_kwh(of.forecast)} kWh"
+        until = f"by the end of the month {_kwh(of.forecast)} kWh ({limits.METHOD})"
     yield f"Limit of a natural person, {found.month}, sites {', '.join(of.sites)}: {used}; {until}."
     if of.crossing.earliest_us is not None:
         earliest, likely, latest = (

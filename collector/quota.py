@@ -22,6 +22,10 @@ from collector.ledger.quantities import ABOVE_WH, BELOW_WH, COVERED, ENERGY, GAP
 # A week has every kind of day in it, and a change of the fleet is out of it within a week.
 WINDOW_DAYS = 7
 _DAY = 48
+METHOD = (
+    f"forecast from the last {WINDOW_DAYS} days: on average as while anything was read; "
+    "at least as on the day that used least, at most as on the day that used most with its gaps filled"
+)
 
 
 @dataclass(frozen=True, slots=True)

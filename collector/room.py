@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 _ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 # SQLITE_FULL, and SQLITE_IOERR: the log's index beside a ledger does not say why it cannot grow.
 _SQLITE_CODES = (13, 10)
+_POSTGRESQL_STATE = "53100"
 
 
 def is_full(error: BaseException) -> bool:
@@ -18,6 +19,8 @@ def is_full(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in _ERRNOS
     cause = error.orig if isinstance(error, DBAPIError) else error
+    if getattr(cause, "sqlstate", None) == _POSTGRESQL_STATE:  # psycopg's; it may not be installed
+        return True
     return isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode & 0xFF in _SQLITE_CODES
 
 

@@ -6,9 +6,11 @@ SAMPLE = """\
 [collector]
 org = "my-org"                  # a-z, 0-9 and '-'; the same in every agent's configuration
 state_dir = "collector-state"   # journal (the truth), ledger, statements, keys: back this up
+# ledger = "postgresql+psycopg://hashledger@127.0.0.1/hashledger"   # else a SQLite file in the state folder
+# ledger_password_file = "postgresql.password"                      # mode 0600; or ~/.pgpass
 metrics = "127.0.0.1:9465"      # Prometheus
 # metrics_per_device = true     # one power series a device: not for thousands of devices
-# archive_dir = "/mnt/archive"   # where `hashledger collector archive` copies sealed journal segments
+# archive = "/mnt/archive"      # or s3://BUCKET/PREFIX: where `archive` copies sealed journal segments
 # keep_journal_days = 400       # `archive --remove` takes older ones from here; else all stay
 
 [mqtt]
@@ -40,6 +42,35 @@ zone = "Asia/Irkutsk"           # IANA
 # postal_code = ""
 # warehouse_id = ""
 # devices = "devices.csv"       # declared devices: serial,product_id,tracking_code,condition,status,...
+# meter = "main"                # the site's main meter: filings state its kWh, `collector energy` compares it
+# overhead = "energy"           # a meter's kWh above the miners' are allotted by energy, nameplate, or none
+# tariff = "tariff.toml"        # zones by dated calendars of your own, for `collector energy --by zone`:
+#     name = "Supplier, two zones"
+#     currency = "RUB"
+#     [[zone]]                  # the first that fits a half-hour counts
+#     name = "night"
+#     times = ["23:00-07:00"]   # civil time, on half-hours; also: from, until, months, days, and holidays
+#     price = 0.00              # per kWh; from your contract
+#     [[zone]]
+#     name = "day"
+
+# Feeders, halls, racks, and what hangs on them: by serial, MAC or id, or by network.
+# [site.north.node.feeder-1]
+# meter = "f1"
+# [site.north.node.rack-a]
+# parent = "feeder-1"
+# devices = ["SN-1", "00:11:22:33:44:55"]
+# networks = ["10.1.1.0/24"]
+
+# Whose miners they are, from a civil day until another; the nearer counts: a device before its rack.
+# [client.acme]
+# name = "Acme LLC"
+# [[client.acme.holds]]
+# site = "north"
+# nodes = ["rack-a"]
+# devices = []
+# from = 2026-10-01
+# until = 2027-01-01            # the first day no longer
 
 # Who files. What is not known is left out: a filing says then what it lacks.
 [site.north.filer]

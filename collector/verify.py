@@ -26,6 +26,7 @@ from collector import segment as segments
 from collector.completeness import Completeness
 from collector.ledger.fold import possible_time
 from collector.manifest import Part, Seal
+from collector.places import Place
 
 AgentKey = tuple[str, str]  # site, agent
 # A ruined journal must not fill memory with what is wrong with it; the rest is counted.
@@ -103,7 +104,7 @@ class Verifier:
     """One pass over a journal's or an archive's folder."""
 
     def __init__(
-        self, folder: Path, keys: Keys, archive: Path | None = None, seen: Completeness | None = None,
+        self, folder: Path, keys: Keys, archive: Place | None = None, seen: Completeness | None = None,
         ledger: Mapping[AgentKey, Head] | None = None, expect: str | None = None,
         wait_s: float = APPEND_WAIT_S,
     ) -> None:  # fmt: skip
@@ -120,6 +121,9 @@ class Verifier:
         # The names first: what a running collector seals meanwhile is then in the manifest, if not here.
         listed = journal.numbers(self._folder)
         listing = manifest.read(self._folder)
+        if listing.torn:
+            time.sleep(self._wait_s)
+            listing = manifest.read(self._folder)
         self._manifest(listing)
         self._foreign()
         known, before = sorted({*listed, *listing.seals}), 0
@@ -162,20 +166,19 @@ class Verifier:
             self._find(Finding(f"manifest: no line has the hash {self._expect}: it was cut off or replaced"))
 
     def _foreign(self) -> None:
-        numbers = {journal.path(self._folder, n).name for n in journal.numbers(self._folder)}
         for path in sorted(self._folder.iterdir()):
-            if path.name not in numbers and path.name not in (manifest.FILE, "lock"):
+            segment = path.stem.isdecimal() and path == journal.path(self._folder, int(path.stem))
+            if not segment and path.name not in (manifest.FILE, "lock"):
                 self._find(Finding(f"{path.name}: not a file of the journal"))
 
     def _segment(self, number: int, last: int, listing: manifest.Manifest) -> None:
         seal = listing.seals.get(number)
-        path = self._where(number, listing)
-        if path is None:
+        content = self._content(number, listing)
+        if content is None:
             self._absent(number, seal, listing)
             return
-        content = path.read_bytes()
         if number == last and seal is None:
-            content = _settled(path, content, self._wait_s)
+            content = _settled(journal.path(self._folder, number), content, self._wait_s)
         self.result.segments += 1
         self.result.bytes += len(content)
         if content[: segments.HEADER_BYTES] != segments.header(number):
@@ -194,22 +197,28 @@ class Verifier:
                 )
             )
 
-    def _where(self, number: int, listing: manifest.Manifest) -> Path | None:
-        here = journal.path(self._folder, number)
-        if here.exists():
-            return here
-        if number in listing.archived and self._archive is not None:
-            there = journal.path(self._archive, number)
-            return there if there.exists() else None
-        return None
+    def _content(self, number: int, listing: manifest.Manifest) -> bytes | None:
+        path = journal.path(self._folder, number)
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            if number not in listing.archived or self._archive is None:
+                return None
+        try:
+            return self._archive.read(path.name)
+        except FileNotFoundError:
+            return None
 
     def _absent(self, number: int, seal: Seal | None, listing: manifest.Manifest) -> None:
-        moved = listing.archived.get(number)
+        # Asked again: it may be going to the archive just now.
+        moved = listing.archived.get(number) or manifest.read(self._folder).archived.get(number)
         lost = "" if seal is None else f"; sealed with {seal.records} batches: {_told(seal.agents)}"
         if moved is None:
             self._find(Finding(f"missing{lost}", number))
         elif self._archive is not None:
-            self._find(Finding(f"archived at {moved.where}, and missing in {self._archive}{lost}", number))
+            self._find(
+                Finding(f"archived at {moved.where}, and missing in {self._archive.text}{lost}", number)
+            )
         else:
             self.result.archived_unchecked.append(number)
         for part in seal.agents if seal is not None else ():
@@ -330,14 +339,22 @@ class Verifier:
 
 
 def _settled(path: Path, content: bytes, wait_s: float) -> bytes:
-    # The open segment, read again where it ends within a record: a running collector may be writing it.
-    end = segments.HEADER_BYTES
-    for record in segments.records(content):
-        end = record.end
+    # The open segment, read again where it ends within a record: a running collector may be writing it. If
+    # that record is whole by then, what comes behind the last whole one is again an append under way.
+    end = _whole(content)
     if end >= len(content) >= segments.HEADER_BYTES:
         return content
     time.sleep(wait_s)
-    return path.read_bytes()
+    later = path.read_bytes()
+    later_end = _whole(later)
+    return later[:later_end] if later_end > end else later
+
+
+def _whole(content: bytes) -> int:
+    end = segments.HEADER_BYTES
+    for record in segments.records(content):
+        end = record.end
+    return end
 
 
 def _edges(record: Sweep | Registers, at_us: int) -> Iterator[int]:

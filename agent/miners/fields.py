@@ -33,6 +33,9 @@ RARE = ("make", "model", "firmware", "mac", "serial")
 # One of these must have been read for a poll to count; maker and state follow from the others.
 _EVIDENCE = ("uptime_s", "power_w", "pools", "mac", "model", "firmware", "chip_temps_c", "board_temps_c")
 
+# What a mean over these still shows of a unit that has stopped since.
+_LONG_WINDOWS = ("5m", "10m", "15m", "30m", "1h", "since start")
+
 _PLACEHOLDERS = {"", "n/a", "na", "null", "none", "unknown", "undefined", "-", "--", "(null)"}
 _NUMERIC = (int, float, str)
 _REPLACED = "\ufffd"  # what the decoder puts where the bytes were no UTF-8
@@ -233,11 +236,16 @@ def pools(reply: Json | None, *, full: bool = True) -> tuple[tuple[Pool, ...], s
 
 
 def only_source(listed: tuple[Pool, ...]) -> tuple[Pool, ...]:
-    """The pools of a device that hashes, where none is said to give the work: the only one alive does."""
-    open_still = [pool for pool in listed if pool.active is not False]
-    if len(open_still) != 1 or open_still[0].active:
+    """The pools of a device that hashes, where none is said to give the work: the one that must.
+
+    That is the only one alive; of several, the first, if no other of them ever took a share.
+    """
+    alive = [pool for pool in listed if pool.active is not False]
+    if not alive or any(pool.active for pool in alive):
         return listed
-    return tuple(msgspec.structs.replace(pool, active=pool is open_still[0]) for pool in listed)
+    if len(alive) > 1 and [pool for pool in alive if pool.accepted != 0] != alive[:1]:
+        return listed
+    return tuple(msgspec.structs.replace(pool, active=pool is alive[0]) for pool in listed)
 
 
 def difficulty(value: object) -> float | None:
@@ -288,6 +296,10 @@ def build(
     if not any(values.get(name) for name in _EVIDENCE) and values.get("hashrate_hs") is None:
         raise ProtocolError(f"answered, but with nothing that a device of the {family} family says")
     known = {key: value for key, value in values.items() if value is not None}
+    still = known.get("state", State.UNKNOWN) not in (State.MINING, State.UNKNOWN)
+    if still and known.get("hashrate_hs") and known.get("hashrate_window") in _LONG_WINDOWS:
+        del known["hashrate_hs"], known["hashrate_window"]
+        unknown = {**unknown, "hashrate_hs": "it stands still, and only a mean of longer was told"}
     if known.get("power_w") is None:
         known.pop("power_origin", None)
     reasons = dict(unknown)

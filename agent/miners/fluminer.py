@@ -27,8 +27,9 @@ _ADDRESS = re.compile(r"(?:[\w+]+://)?([^/:]+):(\d+)")
 
 
 def recognise(seen: Mapping[str, Json]) -> bool:
-    """True where the overview has Fluminer's names."""
-    return "minerVersion" in _about(seen.get("fluminer_overview"))
+    """True where the overview has Fluminer's names, or the web's first page has its title."""
+    title = "<title>fluminer</title>" in str(seen.get("web_root", {}).get("text", "")).lower()
+    return title or "minerVersion" in _about(seen.get("fluminer_overview"))
 
 
 def _about(reply: Json | None) -> Json:

@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.miners import fields, rates
 from agent.miners.poll import Budget, Replies, collect
-from agent.readings import DeviceTimeout, Pool, ProtocolError, Reading, State, Unreachable, Unsupported
+from agent.readings import AuthError, Pool, ProtocolError, Reading, State, Unsupported
 from agent.transports.access import Access
 from agent.transports.cgminer import Json
 from agent.transports.http import Asked
@@ -18,31 +18,39 @@ from agent.transports.http import Asked
 FAMILY = "iceriver"
 PANEL, LOGIN = "/user/userpanel?post=4", "/user/loginpost?post=6&user={}&pwd={}"
 
+_TITLE = "<title>用户界面</title>"
+
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:H/?s?)?\s*", re.IGNORECASE)
 _RUNTIME = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
 _MODEL = re.compile(r"\b(KS|AL|AE|RX)(\d)\s*(pro|ultra|lite|[a-z])?(?![a-z])", re.IGNORECASE)
 
 
 def recognise(seen: Mapping[str, Json]) -> bool:
-    """True where the page is IceRiver's panel."""
-    return {"rtpow", "avgpow"} <= fields.part(seen.get("panel"), "data").keys()
+    """True where the page is IceRiver's panel, or the web's first page has its title."""
+    title = _TITLE in str(seen.get("web_root", {}).get("text", "")).lower()
+    return title or {"rtpow", "avgpow"} <= fields.part(seen.get("panel"), "data").keys()
 
 
-async def ask(address: str, access: Access, limit_s: float) -> Json:
-    """The panel: plain, then as some versions want it, behind the login and by POST."""
+async def look(address: str, access: Access, limit_s: float) -> Json:
+    """The panel as anyone may ask for it: by GET, or as some versions want it by POST."""
     try:
         reply = await access.get(address, PANEL, limit_s)
         if recognise({"panel": reply}):
             return reply
-    except (Unreachable, DeviceTimeout):
-        raise
-    except (ProtocolError, Unsupported):
+    except (AuthError, ProtocolError, Unsupported):
         pass
+    return await access.page(address, PANEL, limit_s, Asked(form={}))
+
+
+async def ask(address: str, access: Access, limit_s: float) -> Json:
+    """The panel of a device that is known as IceRiver's: where it is locked, behind its login."""
+    with suppress(AuthError, ProtocolError, Unsupported):
+        reply = await look(address, access, limit_s)
+        if recognise({"panel": reply}):
+            return reply
     user, password = access.credentials.of(FAMILY) or ("", "")
     login = LOGIN.format(user, password)
-    cookies: Mapping[str, str] = {}
-    with suppress(ProtocolError, Unsupported):  # some have no login
-        _, cookies = await access.web.send(address, login, Asked(form={}), deadline_s=limit_s)
+    _, cookies = await access.web.send(address, login, Asked(form={}), deadline_s=limit_s)
     cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
     asked = Asked(form={}, headers={"Cookie": cookie} if cookie else {})
     return await access.page(address, PANEL, limit_s, asked)

@@ -88,7 +88,7 @@ LAST = (
 BY_NAME: Mapping[str, Family] = {family.name: family for family in (*FAMILIES, *LAST)}
 
 # In turn until a family knows the replies: nearly every device is told by the first.
-COMMANDS = ("version", "get_version", "stats", "devdetails", "summary")
+COMMANDS = ("version", "get_version", "stats", "devdetails", "summary", "devs")
 PAGES = {
     "info": axeos.SYSTEM_INFO,
     "vnish_info": vnish.INFO,
@@ -174,13 +174,14 @@ async def _probe_web(address: str, access: Access, budget: Budget, seen: dict[st
             problems.append(error)  # a web that answers so may know the next page
         if _known(seen):
             return
-    locked: dict[str, Ask] = {
-        "panel": lambda limit_s: iceriver.ask(address, access, limit_s),
+    others: dict[str, Ask] = {
+        "panel": lambda limit_s: iceriver.look(address, access, limit_s),
+        "web_root": lambda limit_s: access.text(address, "/", limit_s, Asked()),
         "mara_overview": lambda limit_s: access.get(
             address, marafw.OVERVIEW, limit_s, access.credentials.of(marafw.FAMILY)
         ),
     }
-    for name, ask in locked.items():
+    for name, ask in others.items():
         try:
             seen[name] = await ask(max(budget.left_s() / 2, 0.1))
         except (AuthError, ProtocolError, Unsupported) as error:

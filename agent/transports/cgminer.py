@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from agent.readings import AuthError, DeviceError, DeviceTimeout, Locked, ProtocolError, Unsupported
-from agent.transports import fast, lenient
+from agent.transports import fast, lenient, plain
 from agent.transports.exchange import Exchange
 from agent.transports.network import Network
 
@@ -66,8 +66,8 @@ class _Exchange(Exchange):
     def take(self, data: bytes) -> None:
         if data[-1] != 0:  # the NUL at the end spares the count
             self.open_braces += data.count(b"{") - data.count(b"}")
-            if self.open_braces:
-                return
+            if self.open_braces or self.received.startswith(plain.START.encode()):
+                return  # text has no brace that closes: every section looks like its last
         if self.early_parses == MAX_EARLY_PARSES:
             return
         self.early_parses += 1
@@ -102,7 +102,7 @@ def parse(received: bytes) -> Json:
     if text.startswith("HTTP/"):
         raise Unsupported("a web server answers at the port of the cgminer API")
     try:
-        reply = lenient.loads(text)
+        reply = plain.loads(text) if text.startswith(plain.START) else lenient.loads(text)
     except ValueError as error:
         raise ProtocolError(f"{len(received)} bytes that are no whole JSON: {error}") from error
     if not isinstance(reply, dict):

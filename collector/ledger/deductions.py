@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from agent.wire import Meter
-from collector.ledger import falls, rules, sequence
+from collector.ledger import falls, sequence
 from collector.ledger.meter_entries import MeterEntry, standing
 from collector.ledger.pairs import Pairs
 from collector.ledger.plausible import Plausible
@@ -45,21 +45,23 @@ def derive(
         return _nothing(reads.pick(slice(0)), found, (unusable,))
     if reads.at_us.size < 2:
         return _nothing(reads, found, tuple(findings))
-    held = rules.at(int(reads.at_us[-1])).registers
-    plausible = Plausible(reads, held)
+    plausible = Plausible(reads)
     changes = falls.breaks(told, valid)
-    wrong = falls.misread(reads, plausible, falls.places(reads, changes), held)
+    wrong, old, behind = falls.misread(reads, plausible, falls.places(reads, changes))
     findings += falls.misreadings(reads, wrong)
-    if wrong.any():
-        reads = reads.pick(~wrong)
-        plausible = Plausible(reads, held)
+    if wrong.any() or old.any():
+        reads = reads.pick(~(wrong | old))
+        plausible = Plausible(reads)
     pairs = Pairs.of(reads, sequence.by_event(valid))
     changed = falls.places(reads, changes)
-    falls.settle(pairs, plausible, changed, falls.moduli_of(told, valid), held)
+    moduli = falls.moduli_of(told, valid)
+    falls.settle(pairs, plausible, changed, moduli)
+    falls.settle_exports(pairs, plausible, changed, moduli)
     settled = frozenset({*changed, *np.flatnonzero(np.diff(reads.import_wh) < 0).tolist()})
     pairs.untangle(plausible.most_mw(np.arange(reads.at_us.size - 1)))
     step_wh = _step_wh(reads, told)
-    Still.of(pairs, plausible, held, step_wh, settled, load).deduce()
+    Still.of(pairs, plausible, step_wh, settled, load).deduce()
+    lags = tuple(falls.lags(pairs, plausible, behind))
     findings = sorted([*findings, *pairs.findings], key=lambda f: (f.from_us, f.kind))
     covered, gaps = _time(pairs, found, at_us)
     return History(
@@ -69,6 +71,7 @@ def derive(
         gaps,
         step_wh=step_wh,
         open_mw=int(plausible.most_mw(reads.at_us.size)),
+        lags=lags,
         findings=tuple(findings),
         synthetic=bool(found.synthetic.any()),
     )

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from agent.wire import Meter
+from collector.ledger import rules
 from collector.ledger.meter_entries import MeterEntry
 from collector.ledger.pairs import Pairs
-from collector.ledger.plausible import Plausible, rate_mw
+from collector.ledger.plausible import Plausible, energy_wh, rate_mw
 from collector.ledger.quantities import Mask
 from collector.ledger.registers import Deduced
-from collector.ledger.rules import RegisterRules
 from collector.ledger.sequence import Reads
 
 # A change told at an agent's start may come some readings before or after the registers show it.
 _BREAK_READINGS = 3
+_CLOCKS_US = 120_000_000
 # When a person says that a meter was changed, to the hour or so.
 _PERSON_SLACK_US = 6 * 3_600_000_000
 # Where registers roll over: all digits of a display, or 32 bits, of Wh or of a decimal multiple.
@@ -77,35 +79,90 @@ def places(reads: Reads, found: Sequence[Break]) -> dict[int, Break]:
     return placed
 
 
-def misread(reads: Reads, plausible: Plausible, changed: dict[int, Break], rules: RegisterRules) -> Mask:
-    """True for a reading that fell, or leapt, and was back where it had been within a few readings."""
+class Behind(NamedTuple):
+    """From an instant on a register showed what it had been before: it is behind by some energy."""
+
+    from_us: int
+    wh: int
+
+
+def misread(reads: Reads, plausible: Plausible, changed: dict[int, Break]) -> tuple[Mask, Mask, list[Behind]]:
+    """Readings that were misread, those that showed what had been before, and when these began.
+
+    Misread: it fell, or leapt, and was back where it had been within a few readings.
+    """
     register, at_us = reads.import_wh, reads.at_us
-    wrong = np.zeros(at_us.size, np.bool_)
+    wrong, old = np.zeros(at_us.size, np.bool_), np.zeros(at_us.size, np.bool_)
+    behind: list[Behind] = []
     upto = -1
     for before in np.flatnonzero(np.diff(register) < 0).tolist():
         after = before + 1
         if before <= upto or before in changed:
             continue
-        first = max(upto + 1, before - rules.glitch_readings)
+        few = rules.at(int(at_us[before])).registers.glitch_readings
+        first = max(upto + 1, before - few)
         leapt = _leapt_from(reads, plausible, first, before)
         if leapt is not None:
             wrong[leapt + 1 : after] = True
             upto = before
             continue
-        end = min(at_us.size, after + rules.glitch_readings)
+        end = min(at_us.size, after + few)
         back = np.flatnonzero(register[after + 1 : end] >= register[before])
-        if back.size == 0:
-            continue
-        again = after + 1 + int(back[0])
-        returns = _rate_mw(reads, again - 1)
-        whole_us = int(at_us[again] - at_us[before])
-        fits = int(register[again] - register[before]) <= plausible.most_wh(again, whole_us) + 1
-        # From near 0 it may be a new register that has come as far; then it has not leapt there.
-        leaps = returns > plausible.most_mw(again) or 2 * register[after] > register[before]
-        if fits and leaps:
+        again = after + 1 + int(back[0]) if back.size else 0
+        leaps = again and _rate_mw(reads, again - 1) > plausible.most_mw(again)
+        caught_up = 0 if leaps else _caught_up(reads, plausible, before)
+        if caught_up:
+            old[after:caught_up] = True
+            behind.append(Behind(int(at_us[before]), int(register[before] - register[after])))
+            upto = caught_up - 1
+        elif again and _returns(reads, plausible, before, again):
             wrong[after:again] = True
             upto = again - 1
-    return wrong
+    return wrong, old, behind
+
+
+def _returns(reads: Reads, plausible: Plausible, before: int, again: int) -> bool:
+    """True if the register went on from where it had been, and not from where it fell to."""
+    register, whole_us = reads.import_wh, int(reads.at_us[again] - reads.at_us[before])
+    fits = int(register[again] - register[before]) <= plausible.most_wh(again, whole_us) + 1
+    # From near 0 it may be a new register that has come as far; then it has not leapt there.
+    leaps = _rate_mw(reads, again - 1) > plausible.most_mw(again)
+    return bool(fits and (leaps or 2 * register[before + 1] > register[before]))
+
+
+def _caught_up(reads: Reads, plausible: Plausible, before: int) -> int:
+    """Where a register that fell by no more than an hour's energy had it again, at its own pace; or 0.
+
+    A gateway's memory or a meter's mean does that; another meter with nearly the same register does not.
+    """
+    register, at_us = reads.import_wh, reads.at_us
+    held_us = rules.at(int(at_us[before])).registers.jump_least_s * 1_000_000
+    largest_mw, fell_wh = int(plausible.largest_mw(before)), int(register[before] - register[before + 1])
+    near_0 = 2 * register[before + 1] <= register[before]
+    # Less than two minutes' energy: two agents whose clocks differ a little.
+    if near_0 or not energy_wh(largest_mw, _CLOCKS_US) < fell_wh <= energy_wh(largest_mw, held_us):
+        return 0
+    end = int(np.searchsorted(at_us, at_us[before] + 2 * held_us))
+    back = np.flatnonzero(register[before + 1 : end] >= register[before])
+    return before + 1 + int(back[0]) if back.size else 0
+
+
+def lags(pairs: Pairs, plausible: Plausible, behind: Sequence[Behind]) -> Iterator[tuple[int, int, int]]:
+    """(from, until, most Wh) of each time in which the register was behind; its end is where it leapt on."""
+    at_us = pairs.reads.at_us
+    rate = rate_mw(pairs.used, np.diff(at_us))
+    seen_before = np.maximum(np.arange(rate.size) - 3, 0)
+    leaps = np.flatnonzero(rate > plausible.most_mw(seen_before))
+    for since in behind:
+        nth = int(np.searchsorted(at_us[leaps], since.from_us, side="right"))
+        last = int(leaps[nth]) + 1 if nth < leaps.size else at_us.size - 1
+        caught_wh = int(pairs.used[leaps[nth]]) if nth < leaps.size else 0
+        # How far it is behind goes with the load: twice what was seen holds a load that doubled.
+        most_wh = 2 * max(since.wh, caught_wh)
+        first = int(np.searchsorted(at_us, since.from_us))
+        made = f"exact in sum; at any time up to {most_wh} Wh of it were not shown yet"
+        pairs.tell("lagging", first, last, behind_wh=since.wh, made_of_it=made)
+        yield since.from_us, int(at_us[last]), most_wh
 
 
 def _rate_mw(reads: Reads, n: int) -> int:
@@ -141,7 +198,6 @@ def settle(
     plausible: Plausible,
     changed: dict[int, Break],
     moduli: Sequence[tuple[int, int]],
-    rules: RegisterRules,
 ) -> None:
     """Say of every fall and every break what it was, and what was used meanwhile."""
     register, at_us = pairs.reads.import_wh, pairs.reads.at_us
@@ -153,9 +209,14 @@ def settle(
             _changed(pairs, n, changed[n], most_wh, moduli)
             continue
         before, after = int(register[n]), int(register[n + 1])
-        modulus, source = _modulus(moduli, int(at_us[n]), before, rules)
+        modulus, source = _modulus(moduli, int(at_us[n]), before)
         wrapped = None if modulus is None else after + modulus - before
-        if wrapped is not None and 0 <= wrapped <= most_wh and not pairs.denied("rollover", n):
+        held = rules.at(int(at_us[n])).registers
+        most_wrapped_wh = most_wh
+        if modulus is not None and source == "told" and before * 100 >= modulus * held.modulus_near_percent:
+            # Close below the modulus it rolled over, even if the load was never seen that large.
+            most_wrapped_wh = max(most_wh, energy_wh(held.unknown_w * 1000, passed_us))
+        if wrapped is not None and 0 <= wrapped <= most_wrapped_wh and not pairs.denied("rollover", n):
             pairs.put(n, n + 1, wrapped, wrapped, wrapped)
             pairs.tell(
                 "rollover", n, n + 1, modulus_wh=modulus, modulus_is=source, before_wh=before, after_wh=after,
@@ -175,6 +236,27 @@ def settle(
                 "replaced", n, n + 1, before_wh=before, after_wh=after, serial="no change was told",
                 made_of_it=f"a gap of at most {most_wh} Wh",
             )  # fmt: skip
+
+
+def settle_exports(
+    pairs: Pairs, plausible: Plausible, changed: dict[int, Break], moduli: Sequence[tuple[int, int]]
+) -> None:
+    """An export register that fell by itself rolled over, or began anew: then what it shows is the least."""
+    export_wh, at_us = pairs.export_wh, pairs.reads.at_us
+    fell = (np.diff(export_wh) < 0) & (np.diff(pairs.reads.import_wh) >= 0)
+    for n in np.flatnonzero(fell).tolist():
+        if n in changed:
+            continue
+        before, after = int(export_wh[n]), int(export_wh[n + 1])
+        most_wh = plausible.most_wh(n, int(at_us[n + 1] - at_us[n]))
+        modulus, source = _modulus(moduli, int(at_us[n]), before)
+        wrapped = -1 if modulus is None else after + modulus - before
+        rolled = 0 <= wrapped <= most_wh
+        pairs.exported[n] = wrapped if rolled else min(after, most_wh)
+        pairs.tell(
+            "export_rollover" if rolled else "export_reset", n, n + 1, modulus_wh=modulus, modulus_is=source,
+            before_wh=before, after_wh=after, made_of_it=f"{pairs.exported[n]} Wh of export",
+        )  # fmt: skip
 
 
 def _changed(pairs: Pairs, n: int, change: Break, most_wh: int, moduli: Sequence[tuple[int, int]]) -> None:
@@ -220,14 +302,13 @@ def moduli_of(told: Sequence[Meter], entries: Sequence[MeterEntry]) -> list[tupl
     return sorted([*by_wire, *((e.at_us, e.modulus_wh) for e in entries if e.modulus_wh)])
 
 
-def _modulus(
-    moduli: Sequence[tuple[int, int]], at_us: int, before: int, rules: RegisterRules
-) -> tuple[int | None, str]:
+def _modulus(moduli: Sequence[tuple[int, int]], at_us: int, before: int) -> tuple[int | None, str]:
     """Where the register returns to 0, and how that is known."""
     if moduli:
         then = [modulus for since_us, modulus in moduli if since_us <= at_us]
         return (then[-1] if then else moduli[0][1]), "told"
     usual = next((m for m in _USUAL_MODULI if before < m), None)
-    if usual is None or before * 100 < usual * rules.modulus_near_percent:
+    near_percent = rules.at(at_us).registers.modulus_near_percent
+    if usual is None or before * 100 < usual * near_percent:
         return None, ""
     return usual, "not told: the next usual one"

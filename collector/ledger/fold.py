@@ -312,7 +312,13 @@ class Fold:
             at_us = registers.at_us + reading.delay_ms * 1000
             if batch.possible(at_us) and _is_name(reading.meter):
                 row = RegisterRow(
-                    at_us, batch.seq, batch.agent, registers.interval_s, batch.synthetic, reading
+                    at_us,
+                    batch.seq,
+                    batch.agent,
+                    registers.interval_s,
+                    batch.synthetic,
+                    reading,
+                    batch.ordinal,
                 )
                 self.changes.registers.setdefault((batch.site, reading.meter), []).append(row)
                 count += reading.import_wh is not None

@@ -26,7 +26,7 @@ PROBLEM_CHARACTERS = 160
 _OTHER_PROBLEM = "other: more problems than are kept of a day"
 # Stored as the difference to the reading before.
 _STEPS = ("at_us", "seq", "import_wh", "export_wh")
-_SEQ, _PROBLEM, _AGENT = (COLUMNS.index(name) for name in ("seq", "problem", "agent"))
+_SEQ, _ORDINAL, _PROBLEM, _AGENT = (COLUMNS.index(n) for n in ("seq", "ordinal", "problem", "agent"))
 
 
 class _Day(msgspec.Struct, array_like=True):
@@ -80,9 +80,9 @@ def read(connection: Connection, org: str, site: str, meter: str, since_day: int
         day[_PROBLEM] = problems.numbers(["", *texts.problems])[day[_PROBLEM]]
         day[_AGENT] = agents.numbers(texts.agents)[day[_AGENT]]
         first += row.readings
-    same = (np.diff(cells[_AGENT]) == 0).all()
-    if not (same and (np.diff(cells[_SEQ]) >= 0).all()):
-        cells = cells[:, np.lexsort((cells[_SEQ], cells[_AGENT]))]
+    ordered = (np.diff(cells[_AGENT]) == 0).all() and (np.diff(cells[_SEQ]) >= 0).all()
+    if cells[_ORDINAL].any() or not ordered:
+        cells = cells[:, np.lexsort((cells[_ORDINAL], cells[_SEQ], cells[_AGENT]))]
     columns = dict(zip(COLUMNS, cells, strict=True))
     return Registered(**columns, problems=tuple(problems.texts[1:]), agents=tuple(agents.texts))
 

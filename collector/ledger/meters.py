@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection, select
 
-from agent.wire import Meter
+from agent.wire import EARLIEST_US, Meter
 from collector.ledger import meterdays
 from collector.ledger.deductions import derive
 from collector.ledger.meter_entries import MeterEntry, standing
@@ -94,7 +94,7 @@ def entries(connection: Connection, org: str, site: str, meter: str) -> list[Met
 def clock_steps(connection: Connection, org: str, site: str) -> list[ClockStep]:
     """When a site's agents found out that they had misdated what they had read since some instant."""
     c = schema.event.c
-    query = select(c.agent, c.seq, c.detail).where(
+    query = select(c.agent, c.seq, c.ordinal, c.detail).where(
         c.org == org, c.site == site, c.source == "agent", c.kind == "clock_step"
     )
     found: list[ClockStep] = []
@@ -103,9 +103,9 @@ def clock_steps(connection: Connection, org: str, site: str) -> list[ClockStep]:
             since_us, old_us, step_us = (int(row.detail[name]) for name in ("since_us", "old_us", "step_us"))
         except (KeyError, ValueError):
             continue  # told otherwise than this program knows: nothing can be moved by it
-        storable = all(abs(us) < 2**62 for us in (since_us, old_us, step_us))
-        if row.detail.get("misdated") == "true" and storable:
-            found.append(ClockStep(row.agent, row.seq, since_us, old_us, step_us))
+        can_be = all(EARLIEST_US <= us < 2**62 for us in (since_us, old_us, old_us + step_us))
+        if row.detail.get("misdated") == "true" and can_be:
+            found.append(ClockStep(row.agent, row.seq, row.ordinal, since_us, old_us, step_us))
     return found
 
 

@@ -19,6 +19,7 @@ class Pairs:
     """One cell for each pair of readings; deductions change them, and what people said is heard first."""
 
     reads: Reads
+    export_wh: Ints  # by reading; as last read where it was not
     used: Ints  # import
     low: Ints
     high: Ints
@@ -32,9 +33,10 @@ class Pairs:
     def of(cls, reads: Reads, answers: Mapping[str, MeterEntry]) -> Pairs:
         """The plain differences; a fall counts nothing until somebody says what it is."""
         used = np.maximum(np.diff(reads.import_wh), 0)
-        exported = np.maximum(np.diff(_carried(reads.export_wh)), 0)
+        export_wh = _carried(reads.export_wh)
+        exported = np.maximum(np.diff(export_wh), 0)
         edge = np.ones(reads.at_us.size, np.bool_)
-        return cls(reads, used, used.copy(), used.copy(), exported, edge, answers=answers)
+        return cls(reads, export_wh, used, used.copy(), used.copy(), exported, edge, answers=answers)
 
     def answer(self, kind: str, first: int) -> MeterEntry | None:
         """What a person said of an event that begins with this reading."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from collector.ledger import rules
 from collector.ledger.quantities import Ints
 from collector.ledger.registers import MOST_MW, MOST_WH, NO_POWER
-from collector.ledger.rules import RegisterRules
 from collector.ledger.sequence import Reads
 
 # 1 Wh over 1 ms is this many mW.
@@ -40,8 +40,10 @@ def told_mwh(power_mw: Ints, at_us: Ints, max_gap_us: Ints) -> Ints:
 class Plausible:
     """The largest power up to each reading that a neighbouring reading or the meter's own word supports."""
 
-    def __init__(self, reads: Reads, rules: RegisterRules) -> None:
-        self._rules = rules
+    def __init__(self, reads: Reads) -> None:
+        self._percent, self._unknown_w = rules.registers_columns(
+            reads.at_us, "plausible_percent", "unknown_w"
+        )
         delta = np.diff(reads.import_wh)
         moves = np.flatnonzero(delta != 0)
         starts = np.concatenate([[0], moves[:-1] + 1]) if moves.size else moves
@@ -59,9 +61,9 @@ class Plausible:
 
     def most_mw(self, n: Ints | int) -> Ints:
         """The most that the meter is taken to count in the pair that begins with reading `n`."""
-        seen_mw = self.largest_mw(n)
+        seen_mw, held = self.largest_mw(n), np.minimum(n, self._percent.size - 1)
         most_mw: Ints = np.where(
-            seen_mw > 0, seen_mw * self._rules.plausible_percent // 100, self._rules.unknown_w * 1000
+            seen_mw > 0, seen_mw * self._percent[held] // 100, self._unknown_w[held] * 1000
         )
         return most_mw
 

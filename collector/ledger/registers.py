@@ -27,12 +27,13 @@ MOST_WH, MOST_MW = 10**14, 10**13
 _MW_US_PER_WH = 3_600_000_000_000
 
 COLUMNS = (
-    "at_us", "seq", "interval_s", "import_wh", "export_wh", "power_mw", "synthetic", "problem", "agent",
+    "at_us", "seq", "ordinal", "interval_s", "import_wh", "export_wh", "power_mw", "synthetic",
+    "problem", "agent",
 )  # fmt: skip
 
 
 class RegisterRow(NamedTuple):
-    """One reading as the fold takes it out of a batch."""
+    """One reading as the fold takes it out of a batch; `ordinal`: how many rows that had made by then."""
 
     at_us: int
     seq: int
@@ -40,6 +41,7 @@ class RegisterRow(NamedTuple):
     interval_s: int
     synthetic: bool
     reading: RegisterReading
+    ordinal: int = 0
 
     def numbers(self) -> list[int]:
         """The columns up to the problem's; what cannot be a register or a power was not read."""
@@ -49,7 +51,7 @@ class RegisterRow(NamedTuple):
         ]
         power_mw = NO_POWER if read.power_mw is None or abs(read.power_mw) > MOST_MW else read.power_mw
         interval_s = max(0, min(self.interval_s, DAY_US // 1_000_000))
-        return [self.at_us, self.seq, interval_s, *registers, power_mw, int(self.synthetic)]
+        return [self.at_us, self.seq, self.ordinal, interval_s, *registers, power_mw, int(self.synthetic)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Registered:
 
     at_us: Ints
     seq: Ints
+    ordinal: Ints
     interval_s: Ints
     import_wh: Ints
     export_wh: Ints
@@ -162,6 +165,7 @@ class History:
     gaps: Mapping[str, Running]  # time, by cause
     step_wh: int
     open_mw: int = 0  # the most that it may draw since its last reading
+    lags: tuple[tuple[int, int, int], ...] = ()  # (from, until, most Wh not shown yet)
     findings: tuple[Deduced, ...] = ()
     synthetic: bool = False
 
@@ -173,6 +177,9 @@ class History:
         # A register shows whole steps: what two readings differ by is off by less than one.
         begun_us = self.imported.at_us[:1]
         step_wh = np.where(end_us > begun_us[0], self.step_wh, 0) if begun_us.size else np.zeros_like(low_wh)
+        for from_us, until_us, wh in self.lags:
+            low_wh = np.maximum(low_wh - np.where((from_us < start_us) & (start_us < until_us), wh, 0), 0)
+            high_wh = high_wh + np.where((from_us < end_us) & (end_us < until_us), wh, 0)
         below, above = _class_per_mille(start_us)
         low_wh = np.maximum(low_wh - step_wh - -(-low_wh * below // 1000), 0)
         high_wh = high_wh + step_wh + -(-high_wh * above // 1000)

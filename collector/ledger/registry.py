@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from agent.wire import Inventory
 from collector.ledger.energy import Integrals, Now
 from collector.ledger.quantities import Ints
+from collector.store.types import storable_text
 
 # What the register keeps of an Inventory, under the same names; the whole record goes to the history.
 FIELDS = (
@@ -87,7 +89,8 @@ def device_text(raw: bytes) -> str | None:
 
 def enter(site: Site, device: Device, inventory: Inventory) -> dict[str, str]:
     """Write a record into the register; returns {field: "old -> new"}, empty on first entry."""
-    new = {name: getattr(inventory, name) for name in FIELDS}
+    new: dict[str, Any] = {name: getattr(inventory, name) for name in FIELDS}
+    new |= {name: storable_text(value) for name, value in new.items() if isinstance(value, str)}
     for name, limit in NAMEPLATE_LIMITS.items():
         new[name] = new[name] if new[name] is not None and 0 < new[name] < limit else None
     old, device.register = device.register, new

@@ -11,7 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from collector.ledger.quantities import ORIGIN_NAMES
+import numpy as np
+
+from collector.ledger.quantities import ORIGIN_NAMES, Ints
 
 _FILE = Path(__file__).with_name("rules.toml")
 
@@ -25,7 +27,7 @@ class RegisterRules:
     modulus_near_percent: int
     glitch_readings: int
     jump_times: int
-    jump_least_wh: int
+    jump_least_s: int
     frozen_s: int
     still_s: int
     lagging_times: int
@@ -68,6 +70,13 @@ def at(instant_us: int) -> Rules:
     """The rules that held at an instant; before the first row's day, those of the first."""
     starts, rules = _dated()
     return rules[max(0, bisect_right(starts, instant_us) - 1)]
+
+
+def registers_columns(instants_us: Ints, *names: str) -> tuple[Ints, ...]:
+    """Parameters of registers as they held at each of many instants."""
+    starts, held = _dated()
+    nth = np.maximum(np.searchsorted(np.array(starts), instants_us, side="right") - 1, 0)
+    return tuple(np.array([getattr(r.registers, name) for r in held], np.int64)[nth] for name in names)
 
 
 def since_us() -> Sequence[int]:

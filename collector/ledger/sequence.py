@@ -19,10 +19,11 @@ TYPED_SLACK_US = 300_000_000
 
 
 class ClockStep(NamedTuple):
-    """An agent's word that what it dated `since_us` to `old_us`, up to its batch `seq`, was off by a step."""
+    """An agent's word that what it dated `since_us` to `old_us` and told before was off by a step."""
 
     agent: str
     seq: int
+    ordinal: int
     since_us: int
     old_us: int
     step_us: int
@@ -57,7 +58,9 @@ def redated(found: Registered, steps: Sequence[ClockStep]) -> Ints:
     at_us = found.at_us.copy()
     for step in steps:
         if step.agent in found.agents:
-            theirs = (found.agent == found.agents.index(step.agent)) & (found.seq <= step.seq)
+            theirs = found.agent == found.agents.index(step.agent)
+            same = (found.seq == step.seq) & (found.ordinal < step.ordinal)
+            theirs &= (found.seq < step.seq) | same
             at_us[theirs & (step.since_us <= at_us) & (at_us <= step.old_us)] += step.step_us
     return at_us
 

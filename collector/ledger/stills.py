@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from collector.ledger import rules
 from collector.ledger.pairs import Pairs
 from collector.ledger.plausible import Plausible, rate_mw, told_mwh
 from collector.ledger.quantities import Ints, Mask
 from collector.ledger.registers import NO_POWER, Running
-from collector.ledger.rules import RegisterRules
+from collector.ledger.rules import RegisterRules, registers_columns
 
 # The power that a meter tells is a moment's; a register that came back has what it missed to within a tenth.
 _TOLD_PERCENT = 90
@@ -31,7 +32,6 @@ class Still:
 
     pairs: Pairs
     plausible: Plausible
-    rules: RegisterRules
     step_wh: int
     settled: frozenset[int]  # pairs that falls and breaks have explained
     told_mwh: Ints  # running sum, by reading
@@ -42,7 +42,6 @@ class Still:
         cls,
         pairs: Pairs,
         plausible: Plausible,
-        rules: RegisterRules,
         step_wh: int,
         settled: frozenset[int],
         load: Running | None = None,
@@ -51,7 +50,11 @@ class Still:
         reads = pairs.reads
         told = told_mwh(reads.power_mw, reads.at_us, reads.max_gap_us)
         sums = np.concatenate([[0], np.cumsum(told)])
-        return cls(pairs, plausible, rules, step_wh, settled, sums, load)
+        return cls(pairs, plausible, step_wh, settled, sums, load)
+
+    def _rules(self, n: int) -> RegisterRules:
+        """What held at a reading's instant."""
+        return rules.at(int(self.pairs.reads.at_us[n])).registers
 
     def told_wh(self, first: int, last: int) -> int:
         """The energy from one reading to another by the power that the meter told."""
@@ -84,7 +87,8 @@ class Still:
 
     def _is_short(self, starts: Ints, ends: Ints) -> Mask:
         """Stillnesses in which nothing can have befallen the register but that it lags."""
-        at_us, least_s = self.pairs.reads.at_us, min(self.rules.frozen_s, self.rules.reversed_s)
+        at_us = self.pairs.reads.at_us
+        least_s = np.minimum(*registers_columns(at_us[ends], "frozen_s", "reversed_s"))
         open_pair = np.ones(self.pairs.used.size, np.bool_)
         open_pair[list(self.settled)] = False
         short: Mask = (starts < ends) & (at_us[ends] - at_us[starts] < least_s * _S) & open_pair[ends]
@@ -100,21 +104,24 @@ class Still:
         beside = np.zeros_like(rate)
         beside[1:] = most[:-1]
         beside[:-1] = np.maximum(beside[:-1], most[1:])
-        large: Mask = rate > self.rules.jump_times * beside
-        return large & (used > self.rules.jump_least_wh)
+        times, least_s = registers_columns(at_us[ends], "jump_times", "jump_least_s")
+        seen_mw = self.plausible.largest_mw(np.maximum(ends - 3, 0))
+        large: Mask = rate > times * beside
+        return large & (used > seen_mw // 1000 * least_s // 3600)
 
     def _short(self, starts: Ints, ends: Ints) -> list[Rise]:
         """Settle all short stillnesses at once; returns those that a rise made up for by more than a step."""
         chosen = self._is_short(starts, ends)
         still, before = starts[chosen], ends[chosen]
         pairs, at_us = self.pairs, self.pairs.reads.at_us
-        used, end, percent = pairs.used[before], before + 1, self.rules.plausible_percent
+        used, end = pairs.used[before], before + 1
+        percent, unknown_w = registers_columns(at_us[before], "plausible_percent", "unknown_w")
         beyond = np.maximum(used - self.step_wh, 0)
         told_mw = np.abs(np.where(pairs.reads.power_mw == NO_POWER, 0, pairs.reads.power_mw))
         told_mw = np.maximum(told_mw[before], told_mw[end])
         seen_mw = self.plausible.largest_mw(before)
         likely_mw = np.where(told_mw > 0, told_mw, seen_mw)
-        likely_mw = np.where(likely_mw > 0, likely_mw, self.rules.unknown_w * 1000)
+        likely_mw = np.where(likely_mw > 0, likely_mw, unknown_w * 1000)
         possible_mw = np.maximum(self.plausible.most_mw(before), told_mw * percent // 100)
         caught_up = rate_mw(beyond, at_us[end] - at_us[before]) > likely_mw * percent // 100
         caught_up &= rate_mw(beyond, at_us[end] - at_us[still]) <= possible_mw
@@ -151,7 +158,10 @@ class Still:
             self._stood(rise)
             return False
         alone_mw = self._mean_mw(used, rise.before, end)
-        if rests and alone_mw > self._likely_mw(rise.before) * self.rules.plausible_percent // 100:
+        if (
+            rests
+            and alone_mw > self._likely_mw(rise.before) * self._rules(rise.before).plausible_percent // 100
+        ):
             together_mw = self._mean_mw(used, rise.still, end)
             if together_mw <= self._possible_mw(rise.before):
                 self._caught_up(rise, used)
@@ -173,10 +183,10 @@ class Still:
 
     def _likely_mw(self, n: int) -> int:
         """The power of a pair: as the meter told it, else the largest that it was seen at."""
-        return self._told_mw(n) or int(self.plausible.largest_mw(n)) or self.rules.unknown_w * 1000
+        return self._told_mw(n) or int(self.plausible.largest_mw(n)) or self._rules(n).unknown_w * 1000
 
     def _possible_mw(self, n: int) -> int:
-        return max(int(self.plausible.most_mw(n)), self._told_mw(n) * self.rules.plausible_percent // 100)
+        return max(int(self.plausible.most_mw(n)), self._told_mw(n) * self._rules(n).plausible_percent // 100)
 
     def _caught_up(self, rise: Rise, used: int) -> None:
         """The register stood while energy was used, and has it now: exact, but for when it was."""
@@ -184,7 +194,7 @@ class Still:
         seen_wh, most_wh, _ = self._elsewhere(rise.still, end)
         lost_wh = max(0, most_wh - used) if used * 100 < seen_wh * _TOLD_PERCENT else 0
         pairs.put(rise.still, end, used, used, used + lost_wh)
-        if self._stood_us(rise) < self.rules.frozen_s * _S:
+        if self._stood_us(rise) < self._rules(rise.still).frozen_s * _S:
             return
         pairs.gap(rise.still, end, "frozen")
         made = f"{used} Wh over the whole time: what it stood for came with the reading after"
@@ -202,7 +212,9 @@ class Still:
         if rise.still == rise.before or (open_end and self._turned_round(rise)):
             return
         seen_wh, most_wh, who = self._elsewhere(rise.still, rise.before)
-        if seconds >= self.rules.frozen_s and seen_wh > max(2 * self.step_wh, self._rest_wh(rise)):
+        if seconds >= self._rules(rise.still).frozen_s and seen_wh > max(
+            2 * self.step_wh, self._rest_wh(rise)
+        ):
             if pairs.denied("frozen", rise.still):
                 pairs.tell("frozen", rise.still, rise.before, for_s=seconds, made_of_it="at rest")
                 return
@@ -212,7 +224,7 @@ class Still:
                 "frozen", rise.still, rise.before, for_s=seconds,
                 made_of_it=f"a gap of at most {most_wh} Wh: {who} {seen_wh} Wh, the register has none of it",
             )  # fmt: skip
-        elif seconds >= self.rules.still_s and not seen_wh:
+        elif seconds >= self._rules(rise.still).still_s and not seen_wh:
             made = "at rest, as the register says; nothing else tells of its power"
             pairs.tell("still", rise.still, rise.before, for_s=seconds, made_of_it=made)
 
@@ -225,7 +237,7 @@ class Still:
         pairs = self.pairs
         after = n + 1
         if after >= pairs.used.size and not self._told_mw(n):
-            return alone_mw > self.rules.unknown_w * 1000  # the next reading will tell
+            return alone_mw > self._rules(n).unknown_w * 1000  # the next reading will tell
         # A register that shows whole steps may have counted one more than it shows.
         beside = [
             self._mean_mw(int(pairs.used[m]) + 2 * self.step_wh, m, m + 1)
@@ -234,10 +246,11 @@ class Still:
         ]
         support_mw = max(int(self.plausible.largest_mw(max(0, n - 3))), self._told_mw(n), *beside)
         if not support_mw:  # nothing is known of this meter
-            return alone_mw > self.rules.unknown_w * 1000
+            return alone_mw > self._rules(n).unknown_w * 1000
         passed_us = int(pairs.reads.at_us[after] - pairs.reads.at_us[n])
-        excess_wh = used - support_mw * passed_us // 3_600_000_000_000
-        return alone_mw > support_mw * self.rules.jump_times and excess_wh > self.rules.jump_least_wh
+        held = self._rules(n)
+        least_wh = support_mw * (passed_us + held.jump_least_s * _S) // (3_600_000 * _S)
+        return alone_mw > support_mw * held.jump_times and used > least_wh
 
     def _leap(self, n: int, used: int) -> None:
         pairs = self.pairs
@@ -253,12 +266,12 @@ class Still:
         """True if the import stood because the current ran backwards through the meter: export is import."""
         pairs, first, last = self.pairs, max(rise.still - 1, 0), min(rise.before + 1, self.pairs.used.size)
         back_wh = int(pairs.exported[rise.still : rise.before].sum())
-        if self._stood_us(rise) < self.rules.reversed_s * _S or back_wh <= 2 * self.step_wh:
+        if self._stood_us(rise) < self._rules(rise.still).reversed_s * _S or back_wh <= 2 * self.step_wh:
             return False
         so_far_wh, given_wh = (int(c[: rise.still].sum()) for c in (pairs.used, pairs.exported))
         if so_far_wh <= 2 * self.step_wh:  # nothing read yet: the registers know what was before
             so_far_wh, given_wh = (int(c[rise.still]) for c in (pairs.reads.import_wh, pairs.reads.export_wh))
-        if so_far_wh < self.rules.reversed_import_times * max(given_wh, 1):
+        if so_far_wh < self._rules(rise.still).reversed_import_times * max(given_wh, 1):
             return False
         if pairs.denied("reversed", rise.still):
             pairs.tell("reversed", rise.still, rise.before, export_wh=back_wh, made_of_it="export")
@@ -279,12 +292,14 @@ class Still:
 
     def _lagging(self, found: list[Rise]) -> None:
         """One event for each row of catch-ups that follow each other."""
+        if not found:
+            return
         at_us = self.pairs.reads.at_us
-        still, before = np.array(found, np.int64).reshape(-1, 2).T
+        still, before = np.array(found, np.int64).T
         cuts = np.flatnonzero(still[1:] != before[:-1] + 1) + 1
         for row in np.split(np.arange(still.size), cuts):
-            if row.size >= self.rules.lagging_times:
-                first, last = int(still[row[0]]), int(before[row[-1]]) + 1
+            first, last = int(still[row[0]]), int(before[row[-1]]) + 1
+            if row.size >= self._rules(first).lagging_times:
                 every_s = int(at_us[last] - at_us[first]) // row.size // _S
                 self.pairs.tell(
                     "lagging", first, last, times=row.size, every_s=every_s,

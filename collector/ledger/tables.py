@@ -15,7 +15,7 @@ from collector import journal
 from collector.journal import Position
 from collector.ledger import halfhours, meterdays
 from collector.ledger.energy import NOW_COLUMNS, Integrals, Now
-from collector.ledger.fold import Changes, Fold, Stream
+from collector.ledger.fold import Changes, Fold, LedgerError, Stream
 from collector.ledger.packing import pack, unpack
 from collector.ledger.quantities import NAMES, QUANTITIES, Ints
 from collector.ledger.registry import FIELDS, Device, Site
@@ -125,13 +125,14 @@ def _state_columns(integrals: Integrals) -> dict[str, Any]:
     }
 
 
-def catch_up(store: Store, org: str, folder: Path, archive: Path | None = None) -> Fold:
+def catch_up(store: Store, org: str, folder: Path, archive: str | None = None) -> Fold:
     """Fold what the journal holds beyond the ledger's checkpoint; after it the ledger equals a rebuild.
 
     `archive`: where archived segments are, if elsewhere than the journal's manifest says.
     """
     with store.read() as connection:
         fold = load(connection, org)
+        _check_same_time(connection, fold, folder, archive)
     waiting = 0
     for entry in journal.read(folder, fold.position, archive):
         fold.take(entry, wire.open_packet(entry.packet))
@@ -141,6 +142,32 @@ def catch_up(store: Store, org: str, folder: Path, archive: Path | None = None) 
             waiting = 0
     commit(store, fold)
     return fold
+
+
+def _check_same_time(connection: Connection, fold: Fold, folder: Path, archive: str | None) -> None:
+    """LedgerError unless the last batch in the ledger is in the journal, and ends where the checkpoint is."""
+    b, s = schema.batch.c, schema.stream.c
+    query = select(b.segment, b.offset, b.hash).join(
+        schema.stream, (b.org == s.org) & (b.site == s.site) & (b.agent == s.agent) & (b.seq == s.last_seq)
+    )
+    query = query.where(b.org == fold.org).order_by(b.segment.desc(), b.offset.desc()).limit(1)
+    last = connection.execute(query).one_or_none()
+    if last is None:
+        return
+    try:
+        entry = next(journal.read(folder, Position(last.segment, last.offset), archive), None)
+        same = entry is not None and entry.after == fold.position
+        same = same and entry is not None and wire.open_packet(entry.packet).hash == last.hash
+        why = "another record is there, or none"
+    except (journal.JournalError, wire.WireError) as error:
+        same, why = False, str(error)
+    if not same:
+        raise LedgerError(
+            f"{folder}: the ledger is folded up to segment {fold.position.segment}, offset"
+            f" {fold.position.offset}, of another journal or of more of it than is here ({why})."
+            " `hashledger collector rebuild` makes the ledger of the journal that is here; agents then send"
+            " again what it lacks"
+        )
 
 
 def commit(store: Store, fold: Fold, also: Callable[[Connection], None] | None = None) -> None:

@@ -20,9 +20,13 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     Table,
-    Text,
 )
 
+from collector.store.columns import may as _may
+from collector.store.columns import need as _need
+from collector.store.types import Text
+
+# A change of the tables needs the next number and its step in `migrations`; a test compares both.
 SCHEMA_VERSION = 2
 
 metadata = MetaData()
@@ -33,14 +37,6 @@ def _table(name: str, key: str, *columns: Column[Any], indexes: tuple[str, ...] 
     for index in indexes:
         Index(f"{name}_{index.replace(' ', '_')}", *(table.c[column] for column in index.split()))
     return table
-
-
-def _need(kind: Any, *names: str) -> list[Column[Any]]:
-    return [Column(name, kind, nullable=False) for name in names]
-
-
-def _may(kind: Any, *names: str) -> list[Column[Any]]:
-    return [Column(name, kind, nullable=True) for name in names]
 
 
 schema_version = _table("schema_version", "version", *_need(Integer, "version"))

@@ -28,7 +28,7 @@ from collector.ledger import tables
 from collector.store import Store, sqlite_url
 from demo.processes import free_ports
 from tests.agent import disk
-from tests.agent.test_app import FARM, configured, farm_up
+from tests.agent.test_app import FARM, configured, farm_up, run
 
 LIMIT_S = 40.0
 # A few sweeps of one device, as the real bound is of a large site's: what an hour is there, is seconds here.
@@ -186,3 +186,16 @@ def test_what_a_full_disk_has_cost_reaches_the_ledger(tmp_path: Path) -> None:
     stands_s = [sweep.interval_s for sweep in sweeps]
     assert sum(stands_s) - len(sweeps) == int(told["sweeps"])
     assert round((sweeps[-1].started_us - sweeps[0].started_us) / 1e6) <= sum(stands_s[1:]) + missed
+
+
+def test_an_agent_that_cannot_make_its_spool_says_so_and_may_be_started_again(tmp_path: Path) -> None:
+    with disk.small_disk(tmp_path / "disk", 30) as folder:
+        ports = free_ports(2)
+        path = configured(folder, (ports[0], ports[1]), "127.0.0.9/32")
+        ballast = disk.fill_up(folder)
+        failed = run(path)
+        # Status 1: its service starts it anew; 2 would mean that only a person can help.
+        assert failed.returncode == 1 and "Traceback" not in failed.stderr
+        assert f"{folder}/agent-state/{SPOOL_FILE}: the disk takes nothing more" in failed.stderr
+        ballast.unlink()
+        assert run(path, "--sweeps", "1").returncode == 0

@@ -76,6 +76,42 @@ def fill(spool: Spool, count: int) -> None:
         spool.append([wire.Event(number, "test")], number)
 
 
+def wait(holds: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
+
+
+def test_what_is_gone_from_the_spool_is_told_and_the_rest_is_kept(
+    port: int, spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A collector restored from a backup older than the kept window: it stands at 2, the spool at 6."""
+    monkeypatch.setattr(publish, "RESEND_S", 0.3)
+    fill(spool, 9)
+    packets = [wire.open_packet(packet) for _, packet in spool.packets(1, 9)]
+    assert spool.acknowledge(6, packets[5].hash)
+    assert spool.prune(keep_s=0) == 5
+    assert spool.acknowledge(9, packets[8].hash)
+    collector = Collector(port)
+    collector.committed, collector.hash = 2, packets[1].hash
+    collector.say()
+    made = publisher(spool, port)
+    try:
+        wait(lambda: len(collector.seqs) >= 3 and "batches 3 to 5" in caplog.text)
+        assert set(collector.seqs) == {6}  # shown, not all of it sent in vain
+        assert caplog.text.count("batches 3 to 5 are no longer in the spool") == 1
+        assert spool.prune(keep_s=0) == 0
+        assert spool.depth().waiting == 4
+        collector.committed, collector.hash = 5, packets[4].hash  # a newer backup was found
+        collector.say()
+        wait(lambda: spool.depth().waiting == 0)
+        assert collector.committed == 9
+    finally:
+        made.stop()
+        collector.close()
+
+
 def publisher(spool: Spool, port: int) -> Publisher:
     made = Publisher(spool, AUTHOR, MqttSection(host=broker.HOST, port=port))
     made.start()

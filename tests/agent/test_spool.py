@@ -13,6 +13,7 @@ import sys
 import tempfile
 import textwrap
 import time
+import zipfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from agent import wire
-from agent.spool import Author, Spool, SpoolFull
+from agent.spool import Author, Spool, SpoolFull, SpoolNewer
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
@@ -282,6 +283,36 @@ def test_a_spool_of_the_first_layout_is_taken_over_whole(tmp_path: Path) -> None
     assert_chained(opened(spool))
     assert (spool.depth().acked_seq, spool.depth().waiting) == (2, 4)
     spool.close()
+
+
+def test_a_spool_of_the_released_layout_goes_on(tmp_path: Path) -> None:
+    """Made by the first release: 12 batches, 5 of them confirmed."""
+    with zipfile.ZipFile(Path(__file__).parent / "old" / "spool-2.zip") as stored:
+        stored.extractall(tmp_path)
+    spool = Spool(tmp_path / "spool.db", AUTHOR)
+    before = opened(spool)
+    assert [p.envelope.seq for p in before] == list(range(1, 13))
+    assert (spool.depth().acked_seq, spool.depth().waiting) == (5, 7)
+    assert spool.append([event(12)], 12) == 13
+    assert opened(spool)[-1].envelope.prev == before[-1].hash
+    assert spool.acknowledge(12, before[-1].hash)
+    assert spool.prune(keep_s=0) == 11
+    spool.close()
+
+
+def test_a_newer_programs_spool_is_refused_and_left_alone(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", AUTHOR)
+    spool.append([event(0)], 0)
+    spool.close()
+    with sqlite3.connect(spool.path) as db:
+        db.execute("PRAGMA user_version=3")
+    db.close()
+    with pytest.raises(SpoolNewer, match="layout is 3, this program writes 2"):
+        Spool(spool.path, AUTHOR)
+    with sqlite3.connect(spool.path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("SELECT count(*) FROM batch").fetchone() == (1,)
+    db.close()
 
 
 def test_pruning_reads_no_further_than_it_deletes(tmp_path: Path) -> None:

@@ -30,17 +30,19 @@ def main(seed: int | None, kills: int) -> None:
 def lines(summary: Summary) -> list[str]:
     """What a person reads."""
     found = summary.result
-    killed = ", ".join(f"{name} {count}" for name, count in summary.kills.items())
     faults = ", ".join(f"{count} x {name}" for name, count in sorted(summary.faults.items()))
     return [
         f"seed {summary.seed}, {summary.took_s:.0f} s",
-        f"killed with SIGKILL: {killed}; started: {summary.starts}",
+        *(f"{name}: killed {count} times" for name, count in summary.kills.items()),
+        f"started: {', '.join(f'{name} {count}' for name, count in summary.starts.items())}",
         f"faults: {faults}",
         f"batches {found.batches}, sweeps {found.sweeps}; readings: told as stored {found.readings_stored},"
         f" in the journal {found.readings_in_journal}, in the ledger {found.readings_in_ledger}",
+        f"batches of the running agent {found.live_batches}",
         f"lost {found.lost}, doubled {found.doubled}",
         f"energy: ledger {found.energy_wh} Wh, truth {found.truth_wh:.2f} Wh",
         f"rebuild equal: {'yes' if found.rebuild_equal else 'no'}",
+        f"collector verify: {'; '.join(found.verified[:1])}",
         *(f"PROBLEM: {problem}" for problem in summary.problems[:20]),
         *([f"and {len(summary.problems) - 20} more"] if len(summary.problems) > 20 else []),
         "chaos: " + ("FAILED" if summary.problems else "nothing lost, nothing doubled, every Wh there"),

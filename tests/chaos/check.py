@@ -13,6 +13,7 @@ from collector.ledger import tables
 from collector.ledger.profile import SiteLedger
 from collector.ledger.quantities import DAY_US, HALF_HOUR_US
 from collector.store import Store, sqlite_url
+from tests.chaos.live import Live
 from tests.chaos.site import Site
 
 
@@ -47,6 +48,7 @@ class Result:
     """What was found; `problems` is empty where everything is as it must be."""
 
     batches: int = 0
+    live_batches: int = 0
     sweeps: int = 0
     readings_stored: int = 0
     readings_in_journal: int = 0
@@ -56,13 +58,15 @@ class Result:
     energy_wh: int = 0
     truth_wh: float = 0.0
     rebuild_equal: bool = False
+    verified: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
-def check(told: Told, site: Site, org: str, collector: Path, again: Path) -> Result:
+def check(told: Told, site: Site, live: Live | None, org: str, collector: Path, again: Path) -> Result:
     """Compare everything; `again` is where the ledger is built anew."""
     result = Result(problems=list(told.problems))
-    packets = [wire.open_packet(entry.packet) for entry in journal.read(collector / "journal")]
+    everything = [wire.open_packet(entry.packet) for entry in journal.read(collector / "journal")]
+    packets = [packet for packet in everything if packet.envelope.site == site.name]
     _journal(told, site, packets, result)
     store = Store.open(sqlite_url(collector / "ledger.sqlite3"))
     second = Store.open(sqlite_url(again))
@@ -71,9 +75,12 @@ def check(told: Told, site: Site, org: str, collector: Path, again: Path) -> Res
     result.rebuild_equal = content == tables.contents(second)
     if not result.rebuild_equal:
         result.problems.append("the ledger built anew is another one")
-    if [row.seq for row in content["batch"]] != list(range(1, result.batches + 1)):
+    if [row.seq for row in content["batch"] if row.site == site.name] != list(range(1, result.batches + 1)):
         result.problems.append("the ledger's batches are not those of the journal")
     _energy(site, org, packets, store, content, result)
+    result.live_batches = len(everything) - len(packets)
+    if live is not None:
+        result.problems += live.problems(org, [p for p in everything if p.envelope.site == live.site], store)
     store.close()
     second.close()
     return result
@@ -127,9 +134,10 @@ def _energy(
     with store.read() as connection:
         ledger = SiteLedger(connection, org, site.name)
         totals = ledger.totals(start_us, end_us)
-        if {row.device for row in content["device"]} != devices.keys():
+        rows = [row for row in content["device"] if row.site == site.name]
+        if {row.device for row in rows} != devices.keys():
             result.problems.append("the ledger's devices are not the site's")
-        for row in content["device"]:
+        for row in rows:
             device = devices[row.device]
             first_read, last_read = (site.at_us(n) for n in site.read(device.address, 0, last))
             found = totals.energy(row.place)

@@ -18,7 +18,7 @@ BROKERS = ("mosquitto", "embedded")
 EARLY_ONE_IN = 4
 START_S = 2.0  # within this after its start an early kill comes
 # Within this after being ready any other; of the broker sooner: it dies twice as often, once as each kind.
-RUNNING_S = {"agent": 5.0, "collector": 5.0, "broker": 2.5}
+RUNNING_S = {"agent": 5.0, "running agent": 5.0, "collector": 5.0, "broker": 2.5}
 # Sweeps between two troubles of the box's clock, and how long one lasts; less than what is held in memory.
 CLOCK_EVERY, CLOCK_SWEEPS = (120, 400), (2, 12)
 YEAR_US = 366 * 86_400_000_000

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from demo.processes import _die_with_parent
@@ -51,10 +51,10 @@ class Component:
     _is_ready: asyncio.Event = field(default_factory=asyncio.Event)
     _reader: asyncio.Task[None] | None = None
 
-    async def live(self, lives: Iterable[Life]) -> None:
-        """All lives that end by a kill."""
+    async def live(self, lives: Iterable[Life], haste: float) -> None:
+        """All lives that end by a kill, each shorter by `haste` once it is up."""
         for life in lives:
-            await self._until_killed(life)
+            await self._until_killed(life if life.early else replace(life, after_s=life.after_s / haste))
             await asyncio.sleep(life.down_s)
 
     async def stay(self, broker: str = "") -> None:
@@ -66,11 +66,11 @@ class Component:
                 await asyncio.sleep(AGAIN_S)
 
     async def stop(self) -> int:
-        """End it as an operator does; its status."""
+        """End it as an operator does, once it is up; its status."""
+        await asyncio.wait_for(self._is_ready.wait(), READY_S)
         self.stopping = True
         process = self.process
-        if process is None:
-            return 0
+        assert process is not None
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         try:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,8 @@ from demo.processes import free_ports
 from tests.agent.disk import fill_up
 from tests.chaos import plan
 from tests.chaos.check import Result, Told, check
-from tests.chaos.processes import Component, mosquitto, python
+from tests.chaos.live import Live
+from tests.chaos.processes import ROOT, Component, mosquitto, python
 from tests.chaos.proxy import HOST, Link
 from tests.chaos.site import Site
 
@@ -27,6 +29,11 @@ ORG, AGENT = "chaos", "box-1"
 DEVICES = 12
 # tmpfs sizes: many times what a run writes, and filled in no time.
 DISK_MIB = {"agent": 128, "collector": 256}
+# The collector as it is, but that a segment of its journal is closed and sealed every few dozen batches.
+SMALL_SEGMENTS = (
+    "from functools import partial; from collector import app, cli, journal;"
+    " app.Journal = partial(journal.Journal, segment_bytes=32_768); cli.collector()"
+)
 AGENT_TOML = """\
 [agent]
 org = "{org}"
@@ -54,8 +61,16 @@ port = {port}
 site = "{site}"
 name = "{agent}"
 public_key = "{key}"
+[[agent]]
+site = "live"
+name = "{agent}"
+public_key = "{live_key}"
 [site.{site}]
 name = "Chaos"
+country = "ru"
+zone = "Etc/UTC"
+[site.live]
+name = "Chaos, in real time"
 country = "ru"
 zone = "Etc/UTC"
 """
@@ -69,6 +84,7 @@ class Sizes:
     sweep_pause_s: float = 0.04
     link_pause_s: float = 6.0
     disk_pause_s: float = 20.0
+    haste: float = 1.0  # lives and faults are shorter by this
 
 
 @dataclass(slots=True)
@@ -78,7 +94,7 @@ class Summary:
     seed: int
     result: Result
     kills: dict[str, int]
-    starts: dict[str, int]
+    starts: dict[str, int]  # by component
     faults: dict[str, int] = field(default_factory=dict)
     took_s: float = 0.0
 
@@ -104,7 +120,8 @@ class _Run:
         program = mosquitto()
         if program is None:
             raise FileNotFoundError("mosquitto is not installed (Debian: apt-get install mosquitto)")
-        broker, metrics, *ports = free_ports(4)
+        broker, metrics, cgminer, http, *ports = free_ports(6)
+        self._live = Live(folder, seed, (cgminer, http))
         self._ports = dict(zip(plan.LINKS, ports, strict=True))
         self._configure(broker, metrics)
         conf = f"{folder}/mosquitto.conf"
@@ -113,13 +130,17 @@ class _Run:
             "embedded": python("collector", "broker", "--port", str(broker)),
         }
         self._broker_port = broker
-        collector = python("collector", "run", "--config", f"{folder}/collector.toml")
+        collector = [sys.executable, "-c", SMALL_SEGMENTS, "run", "--config", f"{folder}/collector.toml"]
         self._agent = Component(
             "agent", lambda _: self._writer(), "stands", folder / "agent.log", self._told.hear
         )
         self._broker = Component("broker", lambda kind: brokers[kind], "broker:", folder / "broker.log")
         self._collector = Component("collector", lambda _: collector, "metrics", folder / "collector.log")
-        self._components = (self._agent, self._broker, self._collector)
+        self._running = Component(
+            "running agent", lambda _: self._live.agent(), "sweep:", folder / "live.log", self._live.told.hear
+        )
+        self._components = (self._agent, self._running, self._broker, self._collector)
+        self._farm = Component("farm", lambda _: self._live.farm(), "READY", folder / "farm.log")
 
     async def run(self) -> Summary:
         began_s = time.monotonic()
@@ -128,6 +149,7 @@ class _Run:
                 name: await stack.enter_async_context(Link(port, self._broker_port))
                 for name, port in self._ports.items()
             }
+            farm = asyncio.create_task(self._farm.stay())
             troubles = [asyncio.create_task(self._trouble_links(links))]
             if self._disks:
                 troubles.append(asyncio.create_task(self._trouble_disks()))
@@ -139,14 +161,19 @@ class _Run:
                 await asyncio.gather(*troubles, return_exceptions=True)
             self._say("all kills done; the agent stops sweeping, what waits is drained")
             await self._drain()
+            await self._farm.stop()
+            await farm
+        self._live.kills = sum(self._running.kills.values())
         result = await asyncio.to_thread(
             check,
             self._told,
             self._site,
+            self._live,
             ORG,
             self._folder / "collector/state",
             self._folder / "again.sqlite3",
         )
+        self._verify(result)
         self._look_at_ends(result)
         return Summary(
             self._seed, result,
@@ -159,7 +186,7 @@ class _Run:
         lasting = {self._broker: "mosquitto"}
 
         async def whole(component: Component) -> None:
-            await component.live(plan.lives(seed, component.name, kills))
+            await component.live(plan.lives(seed, component.name, kills), self._sizes.haste)
             self._say(f"{component.name}: killed {component.kills}")
             self._lasting.append(asyncio.create_task(component.stay(lasting.get(component, ""))))
 
@@ -188,7 +215,7 @@ class _Run:
         for fault in plan.link_faults(self._seed, self._sizes.link_pause_s):
             await asyncio.sleep(fault.pause_s)
             self._count(f"{fault.kind} link")
-            await links[fault.link].suffer(fault.kind, fault.for_s, fault.rate)
+            await links[fault.link].suffer(fault.kind, fault.for_s / self._sizes.haste, fault.rate)
 
     async def _trouble_disks(self) -> None:
         for fault in plan.disk_faults(self._seed, self._sizes.disk_pause_s):
@@ -197,10 +224,18 @@ class _Run:
             began_s = time.monotonic()
             ballast = fill_up(self._folder / fault.disk)
             try:
-                await asyncio.sleep(fault.for_s)
+                await asyncio.sleep(fault.for_s / self._sizes.haste)
             finally:
                 ballast.unlink()
                 self._full[fault.disk].append((began_s, time.monotonic()))
+
+    def _verify(self, result: Result) -> None:
+        """The journal by its public keys alone: signatures, chains, seals."""
+        command = python("collector", "verify", "--config", f"{self._folder}/collector.toml", "--rows", "0")
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        result.verified = done.stdout.splitlines()
+        if done.returncode:
+            result.problems.append(f"collector verify: {done.stdout} {done.stderr}")
 
     def _count(self, fault: str) -> None:
         self._faults[fault] = self._faults.get(fault, 0) + 1
@@ -237,11 +272,14 @@ class _Run:
         )
         names = {"org": ORG, "site": self._site.name, "agent": AGENT, "folder": folder}
         network = self._site.farm.plan.sites[0].network
+        live = self._live.configure(ORG, AGENT, self._ports["agent"])
         (folder / "agent.toml").write_text(
             AGENT_TOML.format(**names, network=network, port=self._ports["agent"])
         )
         (folder / "collector.toml").write_text(
-            COLLECTOR_TOML.format(**names, metrics=metrics, port=self._ports["collector"], key=public)
+            COLLECTOR_TOML.format(
+                **names, metrics=metrics, port=self._ports["collector"], key=public, live_key=live
+            )
         )
         # Without persistence: what it has acknowledged is gone with it.
         (folder / "mosquitto.conf").write_text(

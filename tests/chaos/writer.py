@@ -55,6 +55,7 @@ class Writer:
         self._listen(agent)
         agent.publisher.start()
         _tell("begun", sweep - 1)
+        agent._look_at_the_clock()
         agent._append([Event(agent.clock.now_us(), "agent_started")])
         asyncio.run(self._sweeps(agent, sweep))
         agent.intake.close(agent.clock.now_us())

@@ -15,6 +15,7 @@ from collector import app, config
 from collector.cli import collector
 from collector.journal import Journal
 from collector.ledger import tables
+from tests.collector.databases import configured
 from tests.collector.support import AGENT, ORG, SITE, T0, Agent, S, sweep
 
 BASE = """
@@ -50,7 +51,7 @@ class Farm:
         text = BASE.format(
             org=ORG, site=SITE, agent=AGENT, key=self.agent.public_text, zone=zone, country=country, more=more
         )
-        self.path.write_text(text)
+        self.path.write_text(configured(self.path.parent, text))
         self.config = config.load(self.path)
 
     def add(self, at_s: int, *records: Record) -> None:

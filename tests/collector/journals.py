@@ -11,6 +11,7 @@ from pathlib import Path
 
 from collector import journal, manifest, verify
 from collector.journal import Journal
+from collector.places import Place
 from collector.verify import Finding, Head, Keys, Verified, Verifier
 from tests.collector.support import ORG, SITE, T0, Agent, S, key_of, one
 
@@ -68,11 +69,11 @@ class Book:
     def manifest(self) -> Path:
         return self.folder / manifest.FILE
 
-    def verify(self, *, ledger: bool = False, archive: Path | None = None) -> Verified:
+    def verify(self, *, ledger: bool = False, archive: Place | None = None) -> Verified:
         heads = self.ledger if ledger else None
         return Verifier(self.folder, self.keys, archive, ledger=heads, wait_s=0).run()
 
-    def findings(self, *, ledger: bool = False, archive: Path | None = None) -> list[Finding]:
+    def findings(self, *, ledger: bool = False, archive: Place | None = None) -> list[Finding]:
         return self.verify(ledger=ledger, archive=archive).findings
 
 

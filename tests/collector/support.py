@@ -19,7 +19,8 @@ from collector.ledger import tables
 from collector.ledger.energy import Integrals, Now
 from collector.ledger.fold import Fold
 from collector.ledger.quantities import HALF_HOUR_US, QUANTITIES
-from collector.store import Store, sqlite_url
+from collector.store import Store
+from tests.collector.databases import ledger_url
 from tests.collector.energy_model import HalfHour, of_column
 
 ORG, SITE, AGENT = "acme", "north", "box-1"
@@ -117,13 +118,13 @@ def fold_of(packets: Sequence[bytes], received_us: int = T0) -> Fold:
     return fold
 
 
-def ledger_of(folder: Path, packets: Sequence[bytes], received_us: int = T0) -> Store:
+def ledger_of(folder: Path, packets: Sequence[bytes], received_us: int = T0, org: str = ORG) -> Store:
     """The packets journalled and folded into a ledger under `folder`."""
     journal = Journal(folder / "journal")
     journal.append([(received_us, packet) for packet in packets])
     journal.close()
-    store = Store.open(sqlite_url(folder / "ledger.sqlite3"))
-    tables.catch_up(store, ORG, folder / "journal")
+    store = Store.open(ledger_url(folder / "ledger.sqlite3"))
+    tables.catch_up(store, org, folder / "journal")
     return store
 
 

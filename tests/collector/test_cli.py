@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import update
 
@@ -17,8 +18,11 @@ from collector.ledger import tables
 from collector.overview import overview
 from collector.sample import SAMPLE
 from collector.store import schema
+from tests.collector.databases import configured
 from tests.collector.support import ORG, SITE, T0, A, Agent, B, S, sweep
 from tests.collector.test_facts import CONFIG
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 
 def call(folder: Path, *words: str) -> Result:
@@ -46,7 +50,7 @@ def test_check_tells_every_mistake_and_ends_with_2(tmp_path: Path) -> None:
 
 
 def write_config(folder: Path) -> None:
-    (folder / "collector.toml").write_text(CONFIG)
+    (folder / "collector.toml").write_text(configured(folder, CONFIG))
     (folder / "devices.csv").write_text("serial\n")
 
 

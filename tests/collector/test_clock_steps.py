@@ -14,8 +14,11 @@ from collector.ledger import tables
 from collector.ledger.profile import SiteLedger
 from collector.ledger.quantities import CAUSES, ENERGY, GAP_WH, GAPS, SAMPLES
 from collector.ledger.tables import load
-from collector.store import Store, sqlite_url
+from collector.store import Store
+from tests.collector.databases import ledger_url
 from tests.collector.support import ORG, SITE, T0, A, Agent, B, S, failed, ledger_of, one
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 STEP_S = 30
 LATER_US = T0 + 2 * 86_400 * S
@@ -135,6 +138,6 @@ def test_a_rebuild_is_equal(tmp_path: Path) -> None:
         agent.batch(record, created_us=at_us) for record in (*before, step(36_010, -3600, 36_000), *after)
     ]
     ledger = ledger_of(tmp_path, packets, at_us)
-    again = Store.open(sqlite_url(tmp_path / "again.sqlite3"))
+    again = Store.open(ledger_url(tmp_path / "again.sqlite3"))
     tables.catch_up(again, ORG, tmp_path / "journal")
     assert tables.contents(again) == tables.contents(ledger)

@@ -23,7 +23,8 @@ from collector.ingest import Counters, Inbox
 from collector.ledger import tables
 from collector.ledger.profile import SiteLedger
 from collector.link import Link
-from collector.store import Store, sqlite_url
+from collector.store import Store
+from tests.collector.databases import configured, ledger_url
 from tests.collector.support import AGENT, ORG, SITE, T0, Agent, S, key_of, sweep
 from tests.ports import free_port
 
@@ -95,7 +96,7 @@ class Farm:
             org=ORG, site=SITE, agent=AGENT, key=Agent().public_text, port=port, metrics=self.metrics,
             embedded=str(embedded).lower(),
         )  # fmt: skip
-        self.path.write_text(text)
+        self.path.write_text(configured(folder, text))
         self.start()
 
     def command(self, *words: str) -> list[str]:
@@ -104,7 +105,8 @@ class Farm:
     def start(self) -> None:
         self.process = subprocess.Popen(self.command("run"), cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
-        assert "metrics http://127.0.0.1" in self.process.stdout.readline()
+        while "metrics http://127.0.0.1" not in (line := self.process.stdout.readline()):
+            assert line, "it has ended"
 
     def end(self, number: int) -> int:
         self.process.send_signal(number)
@@ -135,6 +137,7 @@ def batches(agent: Agent, count: int) -> list[bytes]:
     ]
 
 
+@pytest.mark.usefixtures("both_stores")
 def test_killed_in_between_and_every_reading_is_there_once(tmp_path: Path, port: int) -> None:
     farm = Farm(tmp_path, port, embedded=False)
     sender = Sender(port)
@@ -158,8 +161,8 @@ def test_killed_in_between_and_every_reading_is_there_once(tmp_path: Path, port:
     assert farm.end(signal.SIGTERM) == 0
 
     settings = config.load(farm.path)
-    ledger = Store.open(sqlite_url(settings.ledger_path))
-    again = Store.open(sqlite_url(tmp_path / "again.sqlite3"))
+    ledger = Store.open(settings.ledger_url)
+    again = Store.open(ledger_url(tmp_path / "again.sqlite3"))
     tables.catch_up(again, ORG, settings.journal_dir)
     content = tables.contents(ledger)
     assert content == tables.contents(again)
@@ -170,7 +173,8 @@ def test_killed_in_between_and_every_reading_is_there_once(tmp_path: Path, port:
     assert by_origin_wh.keys() == {"psu_measured"}
     assert 0 <= exact_wh * len(content["device"]) - by_origin_wh["psu_measured"] < len(content["device"])
     subprocess.run(farm.command("rebuild"), cwd=ROOT, check=True, capture_output=True)
-    rebuilt = Store.open(sqlite_url(settings.ledger_path))
+    subprocess.run(farm.command("verify"), cwd=ROOT, check=True, capture_output=True)
+    rebuilt = Store.open(settings.ledger_url)
     assert tables.contents(rebuilt) == content
 
 

@@ -15,6 +15,8 @@ from reporting.period import Period
 from tests.collector.energy_farm import Farm
 from tests.collector.support import SITE, T0, S
 
+pytestmark = pytest.mark.usefixtures("both_stores")
+
 H = 3600
 OCTOBER = ("--from", "2026-10-01", "--until", "2026-10-02")
 
@@ -94,6 +96,31 @@ def test_a_day_of_25_hours_has_its_25_hours(tmp_path: Path) -> None:
     told = farm.told("--from", "2026-10-25", "--until", "2026-10-27", "--resolution", "day")
     assert [row["energy_wh"] for row in told["rows"]] == [25_000, 24_000]
     assert {row["mean_mw"] for row in told["rows"]} == {"0.001000"}
+
+
+def test_mean_peak_and_contracted_power(tmp_path: Path) -> None:
+    farm = Farm(tmp_path, "UTC", "kz", "[site.north.investment]\ncontracted_mw = 0.008\n")
+    farm.run(0, 5 * H, [3000])
+    farm.run(5 * H + 300, 6 * H, [6000])
+    told = farm.told("--from", "2026-10-01", "--until", "2026-10-01T06:00")
+    assert (told["contracted_mw"], told["total"]["peak_mw"]) == ("0.008", "0.006000")
+    assert told["total"]["peak_start"] == "2026-10-01T05:30+00:00"
+    output = farm.ask("--from", "2026-10-01", "--until", "2026-10-01T06:00").output
+    assert "Power (sum of the miners): mean 0.00" in output
+    assert "(75.00 % of the contracted), contracted 0.008 MW" in output
+
+
+def test_the_day_on_which_almaty_left_its_zone_has_25_hours(tmp_path: Path) -> None:
+    farm = Farm(tmp_path, "Asia/Almaty", "kz")
+    start_s = (Period.parse("2024-02", "Asia/Almaty").start_us - T0) // S
+    farm.run(start_s + 27 * 24 * H, start_s + 32 * 24 * H, [1000], every_s=900)
+    told = farm.told("--from", "2024-02-28", "--until", "2024-03-03", "--resolution", "day")
+    assert [row["energy_wh"] for row in told["rows"]] == [24_000, 25_000, 24_000, 24_000]
+    assert [row["start"] for row in told["rows"][1:3]] == [
+        "2024-02-29T00:00+06:00", "2024-03-01T00:00+05:00",
+    ]  # fmt: skip
+    months = farm.told("--from", "2024-02-28", "--until", "2024-03-03", "--resolution", "month")
+    assert [row["energy_wh"] for row in months["rows"]] == [49_000, 48_000]
 
 
 def test_csv_is_exact_and_no_formula(farm: Farm) -> None:

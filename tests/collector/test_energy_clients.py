@@ -9,6 +9,8 @@ import pytest
 
 from tests.collector.energy_farm import Farm
 
+pytestmark = pytest.mark.usefixtures("both_stores")
+
 H = 3600
 DAY = 24 * H
 TREE = """

@@ -18,7 +18,10 @@ from collector.store import Store
 from reporting.errors import ReportingError
 from reporting.facts import PeriodFacts
 from reporting.period import Period
+from tests.collector.databases import configured
 from tests.collector.support import A_TEXT, AGENT, B_TEXT, ORG, SITE, T0, A, Agent, B, S, failed, sweep
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 CONFIG = f"""
 [collector]
@@ -52,7 +55,7 @@ class Farm:
             "serial,licensed\nsn-a,true\n00-11-22-33-44-55,false\nGONE,true\n"
         )
         self.path = folder / "collector.toml"
-        self.path.write_text(CONFIG)
+        self.path.write_text(configured(folder, CONFIG))
         self.config = config.load(self.path)
         self.agent = Agent()
         self.store = app.open_store(self.config)

@@ -16,6 +16,8 @@ from reporting.period import Period
 from tests.collector.energy_farm import Farm
 from tests.collector.support import SITE, T0, S
 
+pytestmark = pytest.mark.usefixtures("both_stores")
+
 H = 3600
 DAY = 24 * H
 QUARTER = Period.parse("2026-Q4", "UTC")

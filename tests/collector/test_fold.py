@@ -16,7 +16,8 @@ from agent.wire import Event, FailedPoll, Inventory, PoolUse, Record, Sweep
 from collector.journal import Journal
 from collector.ledger import tables
 from collector.ledger.profile import SiteLedger
-from collector.store import Store, schema, sqlite_url
+from collector.store import Store, schema
+from tests.collector.databases import ledger_url
 from tests.collector.support import (
     A_TEXT,
     ORG,
@@ -33,6 +34,8 @@ from tests.collector.support import (
     one,
     sweep,
 )
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 C = UUID(int=3).bytes
 DAY_S = 86_400
@@ -74,7 +77,7 @@ def batches(records: list[Record], cuts: list[int]) -> list[bytes]:
 def energy_rows(folder: Path, packets: list[bytes], group: int) -> dict[str, object]:
     """The ledger after folding group by group, each time from what the ledger holds (as after a crash)."""
     journal = Journal(folder / "journal")
-    url = sqlite_url(folder / "ledger.sqlite3")
+    url = ledger_url(folder / "ledger.sqlite3")
     for n in range(0, len(packets), group):
         journal.append([(T0, packet) for packet in packets[n : n + group]])
         store = Store.open(url)
@@ -105,7 +108,7 @@ def test_rebuild_gives_equal_rows(tmp_path: Path) -> None:
     agent = Agent(seq=6, prev=wire.open_packet(packets[-1]).hash)
     packets += [agent.batch(payload=b"no payload"), agent.batch(one(20_000, 1000))]
     ledger = ledger_of(tmp_path, packets)
-    again = Store.open(sqlite_url(tmp_path / "again.sqlite3"))
+    again = Store.open(ledger_url(tmp_path / "again.sqlite3"))
     tables.catch_up(again, ORG, tmp_path / "journal")
     assert tables.contents(again) == tables.contents(ledger)
     assert tables.contents(again)["interval"]

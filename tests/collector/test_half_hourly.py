@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from collector.export import metrics as m
 from collector.export import prometheus
 from collector.half_hourly import HalfHourly
 from tests.collector.energy_farm import Farm
 from tests.collector.support import SITE, T0, S
 from tests.collector.test_metered_cli import DAY, TREE, H, farm_of, read
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 
 def samples(farm: Farm, now_s: int) -> dict[tuple[str, tuple[str, ...]], float]:

@@ -23,8 +23,11 @@ from collector.ingest import (
 )
 from collector.journal import Journal
 from collector.ledger import tables
-from collector.store import Store, schema, sqlite_url
+from collector.store import Store, schema
+from tests.collector.databases import ledger_url
 from tests.collector.support import AGENT, ORG, SITE, T0, Agent, S, key_of, one
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 KEY: AgentKey = (ORG, SITE, AGENT)
 
@@ -61,7 +64,8 @@ def test_known_is_a_duplicate() -> None:
 
 def test_beyond_the_next_is_ahead() -> None:
     sent = packets(Agent(), 4)
-    assert judged(sent[3], sent[:2]) == judged(sent[1], []) == Ahead()
+    assert judged(sent[3], sent[:2]) == Ahead(4)
+    assert judged(sent[1], []) == Ahead(2)
 
 
 @pytest.mark.parametrize("have", [1, 2])
@@ -116,7 +120,7 @@ class Site:
 
     def open(self) -> None:
         self.journal = Journal(self.folder / "journal")
-        self.store = Store.open(sqlite_url(self.folder / "ledger.sqlite3"))
+        self.store = Store.open(ledger_url(self.folder / "ledger.sqlite3"))
         fold = tables.catch_up(self.store, ORG, self.folder / "journal")
         self.ingest = Ingest(self.store, self.journal, fold, {KEY: Agent().public_key})
 
@@ -155,9 +159,33 @@ def test_journalled_but_not_folded_is_folded_at_the_next_start(tmp_path: Path) -
     site.close()
     site.open()
     assert site.take(sent[5]) == [6]
-    again = Store.open(sqlite_url(tmp_path / "again.sqlite3"))
+    again = Store.open(ledger_url(tmp_path / "again.sqlite3"))
     tables.catch_up(again, ORG, tmp_path / "journal")
     assert tables.contents(again) == tables.contents(site.store)
+    site.close()
+
+
+def test_batches_that_do_not_come_are_told_by_number_and_what_was_only_late_is_not(tmp_path: Path) -> None:
+    site, sent = Site(tmp_path), packets(Agent(), 9)
+
+    def told() -> list[tuple[str, str]]:
+        with site.store.read() as connection:
+            return [(row.reason, row.detail) for row in connection.execute(schema.set_aside.select())]
+
+    def show(packet: bytes, at_s: int) -> None:
+        site.ingest.take([Message(Agent().topic, packet, T0 + at_s * S)])
+
+    show(sent[1], 0)
+    show(sent[0], 70)
+    show(sent[1], 80)  # it came, late
+    show(sent[6], 100)
+    show(sent[5], 110)
+    show(sent[5], 150)
+    assert told() == []
+    show(sent[5], 160)
+    ((reason, detail),) = told()
+    assert reason == "missing" and detail.startswith("batches 3 to 5 are asked for and do not come")
+    assert site.take(*sent[2:]) == [9]
     site.close()
 
 

@@ -21,9 +21,12 @@ from collector.ledger import meters, tables
 from collector.meter_watch import MeterWatch
 from collector.sources.register_readings import TypedReading, parse
 from collector.sources.statements import StatementError
+from tests.collector.databases import configured
 from tests.collector.meter_model import Load, Register
 from tests.collector.support import ORG, SITE, T0, Agent, S
 from tests.collector.test_facts import CONFIG
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 HOUR_US = 3600 * S
 WHO = ("--by", "operator", "--why", "monthly round")
@@ -42,7 +45,7 @@ def say(folder: Path, *words: str) -> str:
 @pytest.fixture
 def farm(tmp_path: Path) -> Path:
     """A site with a metered day whose register rolled over at 02:00, at 60 kW."""
-    (tmp_path / "collector.toml").write_text(CONFIG)
+    (tmp_path / "collector.toml").write_text(configured(tmp_path, CONFIG))
     (tmp_path / "devices.csv").write_text("serial\n")
     meter = Register(Load([(T0, 60_000_000)]), modulus_wh=10**9, start_wh=10**9 - 120_500)
     records = [Registers(T0 + n * 60 * S, 60, [meter.read(T0 + n * 60 * S)]) for n in range(24 * 60 + 1)]

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from agent.wire import Meter, RegisterReading, Registers
+from collector.facts import period_facts
 from tests.collector.energy_farm import Farm
 from tests.collector.support import T0, S
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 H = 3600
 DAY = 24 * H
@@ -23,6 +26,9 @@ networks = ["10.0.1.0/24"]
 meter = "pdu"
 [site.north.node.rack-b]
 networks = ["10.0.2.0/24"]
+[site.north.filer]
+kind = "organisation"
+name = "Miner LLC"
 [client.acme]
 name = "Acme LLC"
 [[client.acme.holds]]
@@ -118,14 +124,14 @@ def test_a_load_that_nobody_declared_drifts(tmp_path: Path) -> None:
 
 
 def allotted(told: dict[str, Any]) -> dict[str, int]:
-    return {row["name"]: row["allotted_wh"] for row in told["rows"]}
+    return {row["name"]: row["energy_wh"] for row in told["rows"]}
 
 
 def test_a_meters_kwh_are_allotted_to_devices_and_clients_to_the_wh(farm: Farm) -> None:
     told = farm.told(*ONE_DAY, "--meter", "main", "--by", "device")
     assert allotted(told) == {"SN-1": 26_400, "SN-2": 52_800, "SN-3": 79_200}
     assert {row["name"]: row["by_energy_wh"] for row in told["rows"]}["SN-3"] == 72_000
-    assert told["total"]["allotted_wh"] == 158_400
+    assert told["total"]["energy_wh"] == 158_400
     two_days = ("--from", "2026-10-01", "--until", "2026-10-03", "--meter", "main", "--by", "client")
     assert allotted(farm.told(*two_days)) == {
         "Acme LLC": 2 * 79_200, "Beta LLC": 79_200, "(nobody)": 79_200,
@@ -152,11 +158,36 @@ def test_whatever_the_rule_and_the_resolution_it_adds_up_to_the_meter(tmp_path: 
         ("client", "--resolution", "day"),
     ):
         told = farm.told(*ONE_DAY, "--meter", "main", "--by", *words)
-        assert told["total"]["allotted_wh"] == sum(row["allotted_wh"] for row in told["rows"]) == metered
-        assert min(row["allotted_wh"] for row in told["rows"]) > 0
+        assert told["total"]["energy_wh"] == sum(row["energy_wh"] for row in told["rows"]) == metered
+        assert min(row["energy_wh"] for row in told["rows"]) > 0
         assert told["rule"] == rule
         assert "(unallotted)" in allotted(told)
         assert ("(overhead)" in allotted(told)) == (rule == "none")
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_register_that_stood_while_its_devices_ran_was_frozen_and_one_at_rest_was_not(
+    tmp_path: Path, running: bool
+) -> None:
+    farm = farm_of(tmp_path)
+    rest_s = (6 * H + 900, 12 * H + 900)
+    at_rest_w = 2000 if running else 0
+    for from_s, until_s, power_w in ((0, rest_s[0], 2000), (*rest_s, at_rest_w), (rest_s[1], DAY, 2000)):
+        farm.run(from_s + 300, until_s, [power_w, power_w, power_w])
+    register, readings = 10**6, []
+    for at_s in range(0, DAY + 1, 300):
+        readings.append(Registers(T0 + at_s * S, 300, [RegisterReading("main", 0, register)]))
+        if not rest_s[0] <= at_s < rest_s[1]:
+            register += 500
+    farm.add(DAY, Meter(T0, "main", "modbus", "10.0.9.1", step_wh=1), *readings)
+    told = farm.told(*ONE_DAY, "--meter", "main")
+    assert any("frozen" in note for note in told["notes"]) == running, told["notes"]
+    facts = [note for note in period_notes(farm) if "frozen" in note]
+    assert bool(facts) == running
+
+
+def period_notes(farm: Farm) -> list[str]:
+    return period_facts(farm.store, farm.config, "north", "2026-10", T0 + 40 * DAY * S).notes
 
 
 def test_zones_of_a_meter(tmp_path: Path) -> None:
@@ -181,6 +212,15 @@ def test_zones_of_a_meter(tmp_path: Path) -> None:
 def test_mistakes_end_with_2(farm: Farm, words: tuple[str, ...], why: str) -> None:
     result = farm.ask(*ONE_DAY, *words)
     assert (result.exit_code, why in result.output) == (2, True), result.output
+
+
+def test_a_register_that_leaps_beyond_all_use_is_allotted_to_nobody(tmp_path: Path) -> None:
+    farm = farm_of(tmp_path)
+    farm.run(0, 2 * H, [1000, 2000, 3000])
+    readings = [RegisterReading("main", 0, wh) for wh in (0, 9 * 10**14)]
+    farm.add(2 * H, *(Registers(T0 + n * 300 * S, 300, [reading]) for n, reading in enumerate(readings)))
+    told = farm.told(*ONE_DAY, "--meter", "main", "--by", "device")
+    assert (told["rows"], told["total"]["energy_wh"]) == ([], 0)
 
 
 def test_a_meter_that_is_nowhere_in_the_tree_cannot_be_allotted(tmp_path: Path) -> None:

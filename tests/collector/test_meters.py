@@ -6,6 +6,8 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +16,12 @@ from collector.journal import Journal
 from collector.ledger import meterdays, meters, tables
 from collector.ledger.quantities import DAY_US, HALF_HOUR_US
 from collector.ledger.registers import NO_POWER, UNREAD
-from collector.store import Store, sqlite_url
+from collector.store import Store
+from tests.collector.databases import ledger_url
 from tests.collector.support import ORG, SITE, T0, Agent, S, ledger_of
+from tests.collector.test_clock_steps import step
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 MINUTE_US = 60 * S
 
@@ -88,9 +94,32 @@ def rows(folder: Path, packets: list[bytes], group: int) -> object:
     journal = Journal(folder / "journal")
     for n in range(0, len(packets), group):
         journal.append([(T0, packet) for packet in packets[n : n + group]])
-        store = Store.open(sqlite_url(folder / "ledger.sqlite3"))
+        store = Store.open(ledger_url(folder / "ledger.sqlite3"))
         tables.catch_up(store, ORG, folder / "journal")
         found = tables.contents(store)["meter_day"]
         store.close()
     journal.close()
     return found
+
+
+def test_what_an_agent_misdated_lies_where_its_clock_step_puts_it(tmp_path: Path) -> None:
+    """From the 40th minute to the 80th its clock was an hour ahead; then it told so."""
+    records = minutes(120)
+    ahead = [
+        msgspec.structs.replace(record, at_us=record.at_us + 3600 * S)
+        for record in records[40:80]
+        if isinstance(record, Registers)
+    ]
+    told = step(at_s=80 * 60, by_s=-3600, since_s=40 * 60 + 3600)
+    day_later_us = T0 + DAY_US
+    found = []
+    for folder, story in (("a", records), ("b", [*records[:40], *ahead, told, *records[80:]])):
+        store = ledger_of(tmp_path / folder, [Agent().batch(*story, created_us=T0)], day_later_us)
+        with store.read() as connection:
+            history = meters.history(connection, ORG, SITE, "main")
+            found.append(meters.meter_profile(connection, ORG, SITE, "main", T0, T0 + 3 * 3600 * S))
+        store.close()
+        assert history.findings == ()
+    right, moved = found
+    assert right.import_wh.tolist() == moved.import_wh.tolist()
+    assert right.read_us.tolist() == moved.read_us.tolist()

@@ -28,6 +28,8 @@ from reporting.period import Period
 from tests.collector.energy_farm import Farm
 from tests.collector.support import SITE, T0, S
 
+pytestmark = pytest.mark.usefixtures("both_stores")
+
 PSU = ORIGIN_NAMES.index("psu_measured")
 MONTH = 1488  # half-hours of October in UTC
 LIMIT = 6_000_000
@@ -208,10 +210,10 @@ def test_the_limit_is_the_natural_persons_alone(farm: Farm) -> None:
 @pytest.mark.parametrize(
     ("region", "day", "told"),
     [
-        ("RU-DA", "2026-10-01", "mining is banned in RU-DA from 2026-10-01"),
-        ("RU-DA", "2024-11-15", "mining is banned in RU-DA from 2025-01-01"),
-        ("RU-IRK", "2026-10-01", "in part of RU-IRK (south) from 2026-10-01: confirm your municipality"),
-        ("RU-BU", "2025-09-20", "from 2025-11-15: confirm your municipality"),
+        ("RU-DA", "2026-10-01", "mining is banned in RU-DA now"),
+        ("RU-DA", "2024-11-15", "mining is banned in RU-DA from 2025-01-01 on"),
+        ("RU-IRK", "2026-10-01", "in part of RU-IRK (south) now: confirm your municipality"),
+        ("RU-BU", "2025-09-20", "from 2025-11-15 on: confirm your municipality"),
         ("RU-BU", "2026-06-01", "planned and is unconfirmed"),
         ("RU-KYA", "2026-10-01", None),
     ],

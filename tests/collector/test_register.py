@@ -28,6 +28,8 @@ from collector.store import Store
 from tests.collector.support import AGENT, ORG, SITE, T0, A, Agent, B, S, ledger_of
 from tests.ports import free_port
 
+both_stores = pytest.mark.usefixtures("both_stores")
+
 TIMEOUT_S = 20
 KEY = (ORG, SITE, AGENT)
 OTHER_KEY = (ORG, SITE, "box-2")
@@ -42,6 +44,7 @@ def serials(message: bytes) -> dict[bytes, str | None]:
     return {entry.device: entry.serial for entry in wire.decode_register(message)}
 
 
+@both_stores
 def test_every_agent_of_a_site_gets_the_last_record_of_each_device(tmp_path: Path) -> None:
     box = Agent()
     store = ledger_of(
@@ -56,6 +59,7 @@ def test_every_agent_of_a_site_gets_the_last_record_of_each_device(tmp_path: Pat
     assert [entry.pools for entry in wire.decode_register(own)] == [[], []]  # payout addresses stay here
 
 
+@both_stores
 def test_what_changed_is_sent_at_most_once_a_minute_and_only_then(tmp_path: Path) -> None:
     box, now_s = Agent(), [0.0]
     store = ledger_of(tmp_path, [box.batch(device(A, "S1"))])
@@ -236,7 +240,7 @@ def test_a_new_box_for_a_lost_one_knows_the_devices_by_their_names(
         assert "register: 3 devices known to the collector" in new.said
         assert lost.sweep() == before  # a box that has a roster goes on with its own
         assert lost.said.count("register: 3 devices known to the collector") == 0
-    store = Store.open(f"sqlite:///{settings.ledger_path}")
+    store = Store.open(settings.ledger_url)
     contents = tables.contents(store)
     assert {row.device for row in contents["device"]} == {str(UUID(bytes=raw)) for raw in before.values()}
     restored = [row for row in contents["event"] if row.kind == "roster_restored"]
@@ -264,7 +268,7 @@ def test_a_new_box_that_met_its_devices_before_the_link_was_up_gives_them_their_
         address: device for address, device in before.items() if address != "127.0.0.4"
     }
     assert after["127.0.0.4"] == strange["127.0.0.4"]
-    events = tables.contents(Store.open(f"sqlite:///{settings.ledger_path}"))["event"]
+    events = tables.contents(Store.open(settings.ledger_url))["event"]
     bound = {row.detail["serial"]: row.detail["reason"] for row in events if row.kind == "device_bound"}
     assert bound == {
         "SN-1": "the collector's register knows it by its serial",

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,9 +18,12 @@ from collector.ledger.meter_entries import MeterEntry
 from collector.ledger.quantities import HALF_HOUR_US
 from collector.ledger.registers import History, RegisterRow
 from collector.ledger.sequence import ClockStep
-from collector.store import Store, sqlite_url
+from collector.store import Store
+from tests.collector.databases import ledger_url
 from tests.collector.meter_model import HOUR_US, MW_US_PER_WH, Load, Register, registered, rows
 from tests.collector.support import ORG, T0, Agent, S, key_of
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 KW = 1_000_000
 HOURS = 12
@@ -100,7 +104,7 @@ def test_a_misdated_stretch_is_moved_to_where_it_was(
         row._replace(at_us=row.at_us - step_s * S) if n in wrong else row for n, row in enumerate(readings)
     ]
     step = ClockStep(
-        "box-1", readings[wrong[-1]].seq, dated[wrong[0]].at_us, dated[wrong[-1]].at_us, step_s * S
+        "box-1", readings[wrong[-1]].seq, 1, dated[wrong[0]].at_us, dated[wrong[-1]].at_us, step_s * S
     )
     # What else lies in the misdated time was told before it was misdated, and must be told apart by itself.
     clear = [n for n in range(first) if step.since_us <= dated[n].at_us <= step.old_us]
@@ -191,7 +195,7 @@ def test_the_order_in_which_sites_arrive_does_not_matter(order: list[str], load:
             journal = Journal(Path(folder) / "journal")
             journal.append([(T0 + HOUR_US, packet) for packet in packets])
             journal.close()
-            store = Store.open(sqlite_url(Path(folder) / "ledger.sqlite3"))
+            store = Store.open(ledger_url(Path(folder) / "ledger.sqlite3"))
             tables.catch_up(store, ORG, Path(folder) / "journal")
             found = tables.contents(store)["meter_day"]
             store.close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from agent.wire import Meter, RegisterReading
+from collector.ledger import rules
 from collector.ledger.deductions import derive
 from collector.ledger.meter_entries import MeterEntry, event_id
 from collector.ledger.quantities import HALF_HOUR_US, Ints
@@ -117,6 +119,21 @@ def test_a_rollover_is_exact_also_when_the_modulus_was_not_told() -> None:
     holds(history, load, edges(4))
 
 
+def test_an_export_register_rolls_over_by_itself() -> None:
+    """Turned round for three hours, and the export register, nearly full, begins anew meanwhile."""
+    load = Load([(T0, 60 * KW)])
+    meter = Register(load, start_wh=5000, reversed_us=(T0 + 4 * HOUR_US, T0 + 7 * HOUR_US))
+    readings = []
+    for row in rows(meter.read, polls(12)):
+        read = row.reading
+        export_wh = (10**6 - 100_500 + (read.export_wh or 0)) % 10**6
+        readings.append(row._replace(reading=RegisterReading("main", 0, read.import_wh, export_wh)))
+    history = derive(registered(readings), [described(step_wh=1, modulus_wh=10**6)])
+    assert kinds(history) == ["reversed", "export_rollover"]
+    assert total_wh(history, T0, T0 + 12 * HOUR_US) == 720_000
+    holds(history, load, edges(12))
+
+
 def test_a_gap_of_hours_loses_no_energy_and_knows_no_more_than_that() -> None:
     load = Load([(T0, 60 * KW), (T0 + 3 * HOUR_US, 20 * KW)])
     times = [us for us in polls(10) if not T0 + 2 * HOUR_US < us < T0 + 7 * HOUR_US]
@@ -212,6 +229,23 @@ def test_a_meter_that_lags_is_named_once_and_exact_in_sum() -> None:
     holds(history, load, edges(24))
 
 
+@pytest.mark.parametrize("every_s", [60, 300])
+def test_a_gateway_that_shows_what_was_is_named_and_bounded(every_s: int) -> None:
+    """For two hours it gives the registers of a quarter of an hour ago, and then those of now again."""
+    load = day_and_night(2)
+    meter = Register(load, start_wh=10**7)
+    from_us, until_us, late_us = T0 + 11 * HOUR_US, T0 + 13 * HOUR_US, 900 * S
+    readings = rows(
+        lambda us: meter.read(us - late_us if from_us <= us < until_us else us), polls(24, every_s)
+    )
+    history = derive(registered(readings), [described(step_wh=1)])
+    assert kinds(history) == ["lagging"]
+    (lagging,) = history.findings
+    assert (lagging.from_us, lagging.until_us) == (from_us - every_s * S, until_us)
+    assert total_wh(history, T0, T0 + DAY_US) == load.used(T0, T0 + DAY_US) // MW_US_PER_WH
+    holds(history, load, edges(24))
+
+
 def test_a_coarse_register_does_not_lag() -> None:
     load = Load([(T0, 30 * KW)])
     meter = Register(load, step_wh=10_000)
@@ -289,3 +323,29 @@ def test_what_falls_all_the_time_is_no_register() -> None:
     assert total_wh(history, T0, T0 + 50_000 * S) == 0
     profile = history.profile(np.array([T0, T0 + 50_000 * S]))
     assert int(profile.gap_us[0]) == 50_000 * S
+
+
+def test_a_rule_holds_from_its_day_on_and_never_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = rules._FILE.read_text("utf-8")
+    table = text[text.index("[[registers]]") : text.index("# Per mille of the energy")]
+    later = table.replace("from = 2020-01-01", "from = 2026-10-02").replace(
+        "frozen_s = 3600", "frozen_s = 14400"
+    )
+    changed = tmp_path / "rules.toml"
+    changed.write_text(text + "\n" + later, "utf-8")
+    load = day_and_night(3)
+    meter = Register(load, tells_power=True, frozen_us=(T0 + 2 * HOUR_US, T0 + 4 * HOUR_US))
+    again = Register(load, tells_power=True, frozen_us=(T0 + 26 * HOUR_US, T0 + 28 * HOUR_US))
+    readings = rows(lambda us: (meter if us < T0 + DAY_US else again).read(us), polls(48))
+    assert kinds(derive(registered(readings), [described(step_wh=1)])) == ["frozen", "frozen"]
+    monkeypatch.setattr(rules, "_FILE", changed)
+    rules._dated.cache_clear()
+    try:
+        history = derive(registered(readings), [described(step_wh=1)])
+    finally:
+        monkeypatch.undo()
+        rules._dated.cache_clear()
+    assert [(f.kind, f.from_us) for f in history.findings] == [("frozen", T0 + 2 * HOUR_US)]
+    assert total_wh(history, T0, T0 + 48 * HOUR_US) == load.used(T0, T0 + 48 * HOUR_US) // MW_US_PER_WH

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from collector import journal, manifest
 from collector.journal import Journal, JournalError
+from collector.verify import Verifier
 from tests.collector.journals import COLLECTOR, SEGMENT_BYTES, Book, shared
 from tests.collector.support import T0, Agent, S, one
 
@@ -106,6 +108,25 @@ def test_a_kill_in_any_call_to_the_system_loses_nothing_that_was_told(tmp_path: 
         sealing += manifest.read(folder).lines != [] and told % 3 == 0
     assert told is None and call > 30
     assert sealing >= 10  # kills between the end of one segment and the first batch of the next
+
+
+def test_a_journal_is_right_while_it_is_written(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path)], cwd=ROOT, stdout=subprocess.DEVNULL
+    ) as writer:
+        try:
+            while len(journal.numbers(tmp_path)) < 3:
+                assert writer.poll() is None
+                time.sleep(0.01)
+            sealed = set()
+            for _ in range(30):
+                book = Book(tmp_path)
+                found = Verifier(tmp_path, book.keys, wait_s=0.05).run()
+                assert found.findings == []
+                sealed.add(found.sealed)
+            assert len(sealed) > 5  # it went on meanwhile
+        finally:
+            writer.kill()
 
 
 @given(data=st.data())

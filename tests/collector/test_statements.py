@@ -10,9 +10,12 @@ from collector import imports
 from collector.ledger import tables
 from collector.ledger.coins import CoinConflict, CoinEntry
 from collector.sources.statements import PROBLEMS_SHOWN, StatementError, parse
-from collector.store import Store, sqlite_url
+from collector.store import Store
 from reporting.facts import AddressKind
+from tests.collector.databases import ledger_url
 from tests.collector.support import ORG, SITE, T0
+
+pytestmark = pytest.mark.usefixtures("both_stores")
 
 HEADER = "external_id,received_at,coin,amount,address,address_kind,pool,network,txid"
 ADDRESS = "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq"
@@ -124,7 +127,7 @@ class Book:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.store = Store.open(sqlite_url(folder / "ledger.sqlite3"))
+        self.store = Store.open(ledger_url(folder / "ledger.sqlite3"))
 
     def add(self, content: bytes, source: str = "ocean", synthetic: bool = False) -> tuple[int, int]:
         path = self.folder / "statement.csv"
@@ -147,7 +150,7 @@ def test_idempotent_and_rebuilt(tmp_path: Path) -> None:
     assert book.add(statement(GOOD, second), synthetic=True) == (1, 1)
     assert book.add(statement(GOOD), source="other") == (1, 0)
     assert book.rows() == {"coin_entry": 3, "statement": 3}
-    again = Store.open(sqlite_url(tmp_path / "again.sqlite3"))
+    again = Store.open(ledger_url(tmp_path / "again.sqlite3"))
     imports.replay(again, ORG, tmp_path / "statements")
     imports.replay(again, ORG, tmp_path / "statements")
     assert tables.contents(again) == tables.contents(book.store)

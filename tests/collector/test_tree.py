@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from collector import config, tree
 from collector.config import ConfigError
+from collector.sample import SAMPLE
 from collector.tree import Known, Placement
 from tests.collector.energy_farm import Farm
 from tests.collector.support import SITE
@@ -95,6 +96,17 @@ def test_meters_rule_and_names_are_read(tmp_path: Path) -> None:
 def test_without_a_tree_every_device_is_the_sites(tmp_path: Path) -> None:
     found = tree.place(Farm(tmp_path).config.sites[SITE].tree, REGISTER)
     assert set(found.nodes) == set(found.holders(date(2026, 10, 1))) == {None}
+
+
+def test_the_samples_tree_is_right_once_it_is_no_comment(tmp_path: Path) -> None:
+    _, _, rest = SAMPLE.partition("# [site.north.node.feeder-1]\n")
+    section, _, _ = rest.partition("\n\n# Who files")
+    lines = [line.removeprefix("# ") for line in section.splitlines() if "=" in line or "[" in line]
+    settings = Farm(tmp_path, more="\n".join(["[site.north.node.feeder-1]", *lines])).config
+    assert settings.clients == {"acme": "Acme LLC"}
+    assert settings.sites[SITE].tree.nodes["rack-a"].path == ("rack-a", "feeder-1")
+    (hold,) = settings.sites[SITE].tree.holds
+    assert (hold.start, hold.until) == (date(2026, 10, 1), date(2027, 1, 1))
 
 
 MISTAKES = [

@@ -121,6 +121,18 @@ def test_a_manifest_that_is_gone_is_found(book: Book) -> None:
     assert [f.segment for f in book.findings() if "not sealed" in f.what] == [1, 2, 3]
 
 
+@given(st.lists(st.one_of(st.binary(), st.sampled_from(shared().manifest.read_bytes().splitlines()))))
+@settings(max_examples=200, deadline=None)
+def test_no_manifest_stops_verification(lines: list[bytes]) -> None:
+    content = SHARED.manifest.read_bytes()
+    SHARED.manifest.write_bytes(b"\n".join(lines))
+    try:
+        findings = SHARED.findings()
+    finally:
+        SHARED.manifest.write_bytes(content)
+    assert findings or b"\n".join(lines) == content
+
+
 def test_a_dropped_or_swapped_line_of_the_manifest_is_found(book: Book) -> None:
     first, second, third = book.manifest.read_bytes().splitlines(keepends=True)
     for lines in ((first, third), (second, first, third), (first, second, second, third)):

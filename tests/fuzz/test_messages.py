@@ -17,7 +17,8 @@ from agent.wire import Event, Inventory, Meter, Registers, Sweep, WireError
 from collector.ingest import Ingest, Message
 from collector.journal import Journal
 from collector.ledger import tables
-from collector.store import Store, sqlite_url
+from collector.store import Store
+from tests.collector.databases import ledger_url
 from tests.collector.support import ORG, T0, A, Agent, S, one
 from tests.fuzz import EXAMPLES
 from tests.fuzz.mutate import mutated
@@ -40,10 +41,10 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(tmp_path_factory: pytest.TempPathFactory, both_stores: str) -> Iterator[Desk]:
     """One for all examples: what one of them leaves behind must not hurt the next."""
     folder = tmp_path_factory.mktemp("desk")
-    agent, store, journal = Agent(), Store.open(sqlite_url(folder / "ledger")), Journal(folder / "journal")
+    agent, store, journal = Agent(), Store.open(ledger_url(folder / "ledger")), Journal(folder / "journal")
     fold = tables.catch_up(store, ORG, folder / "journal")
     desk = Desk(agent, Ingest(store, journal, fold, {(ORG, agent.site, agent.name): agent.public_key}), store,
                 journal)  # fmt: skip
@@ -51,7 +52,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     journal.close()
     before = tables.contents(store)
     store.close()
-    anew = Store.open(sqlite_url(folder / "anew"))
+    anew = Store.open(ledger_url(folder / "anew"))
     tables.catch_up(anew, ORG, folder / "journal")
     assert tables.contents(anew) == before, "a rebuild is not equal"
     anew.close()

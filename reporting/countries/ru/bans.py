@@ -17,6 +17,7 @@ class Ban:
     region: str
     first_day: date
     where: str | None
+    holds: bool  # already on the day that was asked of
     planned: bool  # its adoption was not found
     status: str
     reference: str
@@ -27,12 +28,11 @@ class Ban:
         source = f"{self.status}: {self.reference}"
         if self.planned:
             return f"a ban in part of {self.region} ({self.where}) was planned and is unconfirmed ({source})"
+        when = "now" if self.holds else f"from {self.first_day} on"
         if self.where is None:
-            return f"mining is banned in {self.region} from {self.first_day} ({source})"
-        return (
-            f"mining is banned in part of {self.region} ({self.where}) from {self.first_day}: "
-            f"confirm your municipality ({source})"
-        )
+            return f"mining is banned in {self.region} {when} ({source})"
+        where = f"part of {self.region} ({self.where})"
+        return f"mining is banned in {where} {when}: confirm your municipality ({source})"
 
 
 def in_season(ban: RuleValue, day: date) -> bool:
@@ -61,5 +61,5 @@ def ahead(book: RuleBook, region: str, today: date, days: int) -> list[Ban]:
             continue
         key = (PLANNED if planned else BAN, region, value.start)
         where = None if value.part("scope") == "whole" else str(value.part("where"))
-        found.setdefault(key, Ban(region, day, where, planned, value.status.value, value.reference))
+        found.setdefault(key, Ban(region, day, where, n == 0, planned, value.status.value, value.reference))
     return list(found.values())

@@ -229,7 +229,7 @@ def test_the_supply_is_asked_in_sweeps_where_it_has_answered(said: Any, asked_in
 
 
 def test_another_maker_with_the_same_pages() -> None:
-    about = {"INFO": {"type": "DG1+", "dev_sn": "28HY245192N000245C23B"}}
+    about = {"INFO": {"type": "DG1+", "dev_sn": "31HX250417N000318C52D"}}
     pages = {
         "/cgi-bin/get_system_info.cgi": {
             "minertype": "DG1+",
@@ -247,7 +247,7 @@ def test_another_maker_with_the_same_pages() -> None:
     device = Device(pages=pages)
     assert device.serve(lambda access: registry.identify("127.0.0.1", access)) == "antminer"
     found = device.serve(lambda access: registry.read("127.0.0.1", "antminer", access))
-    assert (found.make, found.model, found.serial) == ("Elphapex", "DG1+", "28HY245192N000245C23B")
+    assert (found.make, found.model, found.serial) == ("Elphapex", "DG1+", "31HX250417N000318C52D")
     assert found.hashrate_hs == pytest.approx(14920.5e6)
     assert [pool.active for pool in found.pools] == [False, True]
 

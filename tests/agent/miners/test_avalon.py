@@ -82,11 +82,11 @@ def test_model(name: str, model: str) -> None:
 @pytest.mark.parametrize(
     ("version", "model", "firmware"),
     [
-        ("7411706-3162860", "AvalonMiner 741", None),
-        ("6301706-e5d0c70", "AvalonMiner 630", None),
-        ("1066-19101244_fe411a8_71edeca", "AvalonMiner 1066", "19101244_fe411a8_71edeca"),
-        ("1346-116-23042501_6d4cd98", "AvalonMiner 1346", "23042501_6d4cd98"),
-        ("Nano3s-25021401_56abae7", "Avalon Nano 3S", "25021401_56abae7"),
+        ("7411706-3051927", "AvalonMiner 741", None),
+        ("6301706-c41b7f2", "AvalonMiner 630", None),
+        ("1066-19112051_ab31c07_52d9e40", "AvalonMiner 1066", "19112051_ab31c07_52d9e40"),
+        ("1346-116-23061907_1f0b6aa", "AvalonMiner 1346", "23061907_1f0b6aa"),
+        ("Nano3s-25031102_41c7d0e", "Avalon Nano 3S", "25031102_41c7d0e"),
         ("nonsense", None, None),
     ],
 )
@@ -98,7 +98,7 @@ def test_a_unit_says_who_it_is_where_nobody_else_does(
 
 
 def test_units_behind_one_controller_lend_it_no_name() -> None:
-    found = reading("Ver[7411706-3162860] DNA[013cae6bfb1bb6c6]", "Ver[8411806-3162860]", **{"MHS 5s": 7e6})
+    found = reading("Ver[7411706-3051927] DNA[0145b2c6d71f3ae8]", "Ver[8411806-3051927]", **{"MHS 5s": 7e6})
     assert found.model is None and found.serial is None and found.hashrate_hs == pytest.approx(7e12)
 
 
@@ -113,7 +113,7 @@ def test_the_shortest_window_of_the_summary() -> None:
 
 
 def test_estats_where_nothing_else_is_filled() -> None:
-    unit = "Ver[Nano3s-25021401_56abae7] PS[0 0 27965 2 0 3210 66] GHSspd[6021.44]"
+    unit = "Ver[Nano3s-25031102_41c7d0e] PS[0 0 27965 2 0 3210 66] GHSspd[6021.44]"
     device = Device(
         commands={
             "version": {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.miners import fields
-from agent.readings import ProtocolError, State
+from agent.readings import Pool, ProtocolError, State
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,25 @@ def test_the_last_share_is_as_old_as_the_device_says_by_one_clock(
     row = {"POOL": 0, "URL": "p:1", "User": "u", "Accepted": accepted, "Last Share Time": last}
     (pool,), _ = fields.pools({"STATUS": [{"STATUS": "S", "When": 1753431847}], "POOLS": [row]})
     assert pool.last_share_age_s == age_s
+
+
+@pytest.mark.parametrize(
+    ("pools", "active"),
+    [
+        ([(None, 7)], [True]),
+        ([(False, 7), (None, None), (False, 0)], [False, True, False]),
+        ([(None, 7), (None, 0), (None, 0)], [True, False, False]),  # the others never took a share
+        ([(None, 7), (None, 3)], [None, None]),
+        ([(None, 0), (None, 3)], [None, None]),  # the first is alive again, perhaps
+        ([(None, 0), (None, 0)], [None, None]),
+        ([(None, 7), (None, None)], [None, None]),
+        ([(True, 7), (None, 0)], [True, None]),
+        ([(False, 7)], [False]),
+        ([], []),
+    ],
+)
+def test_the_pool_that_must_give_the_work(
+    pools: list[tuple[bool | None, int | None]], active: list[bool | None]
+) -> None:
+    listed = tuple(Pool(f"stratum+tcp://p:{n}", "u", on, n, shares) for n, (on, shares) in enumerate(pools))
+    assert [pool.active for pool in fields.only_source(listed)] == active

@@ -125,22 +125,22 @@ def test_sealminer() -> None:
         "Model": "A2",
         "Firmware": "2025091001",
         "MAC": "02:00:00:00:00:22",
-        "Ctrl Board SN": "S127200252001850",
+        "Ctrl Board SN": "S131900261004407",
         "PM State": "Running",
-        "MHS(30s)": 220407636.5,
+        "MHS(30s)": 218310254.5,
         "PSU Input Power": 3504,
         "PSU Output Power": 3232,
         "Power Limit": 3500,
-        "0 SN": "S124600252004637",
+        "0 SN": "S131900261007715",
         "0 Chip Count": 153,
-        "0 MHS(Sample)": 73905832.0,
+        "0 MHS(Sample)": 72611048.0,
     }
-    summary = {"STATUS": signed, "SUMMARY": [{"Elapsed": 2481, "MHS 5s": 368479432.75}]}
+    summary = {"STATUS": signed, "SUMMARY": [{"Elapsed": 2481, "MHS 5s": 351208117.75}]}
     device = Device(commands={"summary": summary, "stats": {"STATUS": signed, "STATS": [row]}})
     assert identified(device) == "sealminer"
     found = read("sealminer", device)
     assert (found.make, found.model, found.serial) == ("Bitdeer", "SealMiner A2", None)
-    assert (found.hashrate_hs, found.hashrate_window) == (pytest.approx(220407636.5e6), "30s")
+    assert (found.hashrate_hs, found.hashrate_window) == (pytest.approx(218310254.5e6), "30s")
     assert (found.power_w, found.power_origin) == (3504, PowerOrigin.PSU_MEASURED)
     row |= {"PM State": "Sleep", "MHS(30s)": 0}
     asleep = sealminer.parse({"stats": {"STATS": [row]}}, 1)
@@ -148,7 +148,7 @@ def test_sealminer() -> None:
 
 
 def test_auradine_has_its_supply_and_its_name_behind_a_token() -> None:
-    signed = [{"STATUS": "S", "Description": "GCMiner-2023-05.24-0ce5e7cc"}]
+    signed = [{"STATUS": "S", "Description": "GCMiner-2024-03.11-5b2f90d1"}]
 
     def token(_request: web.Request, sent: Any) -> Any:
         known = (sent["user"], sent["password"]) == ("admin", "admin")
@@ -158,8 +158,8 @@ def test_auradine_has_its_supply_and_its_name_behind_a_token() -> None:
         return lambda request, _: reply if request.headers.get("Token") == "t-1" else 401
 
     supply = {"PowerIn": "3158.94W", "PowerOut": "3000.00W", "PoutMax": "3452.00W"}
-    about = {"SerialNo": "AU23200016", "mac": "02:00:00:00:00:23", "model": "AT1500", "version": "2023-12.27"}
-    summary = {"Elapsed": 56696, "MHS 5s": 20599767.5}
+    about = {"SerialNo": "AU25310042", "mac": "02:00:00:00:00:23", "model": "AT1500", "version": "2023-12.27"}
+    summary = {"Elapsed": 56696, "MHS 5s": 21480355.5}
     device = Device(
         commands={"summary": {"STATUS": signed, "SUMMARY": [summary]}, "pools": POOLS},
         pages={
@@ -172,8 +172,8 @@ def test_auradine_has_its_supply_and_its_name_behind_a_token() -> None:
     assert identified(device) == auradine.FAMILY
     found = read("auradine", device)
     assert (found.power_w, found.power_origin) == (3158.94, PowerOrigin.PSU_MEASURED)
-    assert (found.serial, found.model, found.mac) == ("AU23200016", "AT1500", "02:00:00:00:00:23")
-    assert (found.hashrate_hs, found.state) == (pytest.approx(20599767.5e6), State.MINING)
+    assert (found.serial, found.model, found.mac) == ("AU25310042", "AT1500", "02:00:00:00:00:23")
+    assert (found.hashrate_hs, found.state) == (pytest.approx(21480355.5e6), State.MINING)
     summary |= {"MHS 5s": 0}
     assert read("auradine", device, full=False).state is State.SLEEPING
 
@@ -214,6 +214,25 @@ def test_iceriver() -> None:
     assert [pool.active for pool in found.pools] == [True, False]
 
 
+def test_iceriver_behind_its_login() -> None:
+    def login(request: web.Request, _: Any) -> Any:
+        known = (request.query["user"], request.query["pwd"]) == ("admin", "12345678")
+        answer = web.json_response({})
+        answer.set_cookie("session", "s-1" if known else "no")
+        return answer
+
+    def page(request: web.Request, _: Any) -> Any:
+        known = request.method == "POST" and request.cookies.get("session") == "s-1"
+        return panel() if known else {"error": 3}
+
+    root = web.Response(text="<html><TITLE>用户界面</TITLE></html>", content_type="text/html")
+    device = Device(pages={"/user/userpanel": page, "/user/loginpost": login, "/": lambda *_: root})
+    assert identified(device) == iceriver.FAMILY
+    assert not any("login" in request for request in device.asked), "no password for whom we do not know"
+    device.pages = {**device.pages, "/": 404}
+    assert read("iceriver", device).hashrate_hs == pytest.approx(98.5e9)
+
+
 @pytest.mark.parametrize(
     ("rate", "unit", "expected"), [("9.5T", "G", 9.5e12), ("98", "G", 98e9), ("98", "", None)]
 )
@@ -226,7 +245,7 @@ def test_proto_rig() -> None:
     status = {
         "status": "Mining",
         "mining_uptime_s": 28,
-        "hashrate_ghs": 141147.5,
+        "hashrate_ghs": 143206.5,
         "power_usage_watts": 3447.5,
     }
     pages = {
@@ -246,7 +265,7 @@ def test_proto_rig() -> None:
     found = read("proto", device)
     assert (found.make, found.model, found.mac) == ("Proto", "Proto Rig", "02:00:00:00:00:26")
     assert (found.power_w, found.power_origin) == (3447.5, PowerOrigin.PSU_MEASURED)
-    assert (found.hashrate_hs, found.state) == (pytest.approx(141147.5e9), State.MINING)
+    assert (found.hashrate_hs, found.state) == (pytest.approx(143206.5e9), State.MINING)
     assert found.pools[0].active is True and found.serial is None
 
 
@@ -266,11 +285,11 @@ def test_fluminer_has_its_pools_behind_a_session() -> None:
         "pool": "p.example",
         "port": "3333",
         "poolAlive": "1",
-        "hrt": "111455.5",
+        "hrt": "109812.5",
         "acc": "109",
         "model": "T3",
     }
-    about = {"model": "T3", "sn": "HYT360202C10H12S11B0300213", "minerVersion": "V1.12"}
+    about = {"model": "T3", "sn": "HYT417305C11H10S12B0410713", "minerVersion": "V1.12"}
 
     def pools(request: web.Request, _: Any) -> Any:
         if request.cookies.get("session") != "s-1":
@@ -292,8 +311,8 @@ def test_fluminer_has_its_pools_behind_a_session() -> None:
     device = Device(pages=pages)
     assert identified(device) == fluminer.FAMILY
     found = read("fluminer", device)
-    assert (found.model, found.serial) == ("Fluminer T3", "HYT360202C10H12S11B0300213")
-    assert (found.hashrate_hs, found.state) == (pytest.approx(111455.5e9), State.MINING)
+    assert (found.model, found.serial) == ("Fluminer T3", "HYT417305C11H10S12B0410713")
+    assert (found.hashrate_hs, found.state) == (pytest.approx(109812.5e9), State.MINING)
     assert [(pool.active, pool.accepted) for pool in found.pools] == [(True, 109), (False, None)]
     assert found.power_w is None and "origin" in found.unknown["power_w"]
     scrypt = fluminer.parse({"summary": {"data": {"summary": [row | {"model": "L1", "uptime": 9}]}}}, 1)

@@ -258,9 +258,9 @@ REPLIES: dict[str, tuple[Callable[..., Reading], Mapping[str, Json]]] = {
                         "Firmware": "2025091001",
                         "MAC": "02:00:00:00:01:22",
                         "PM State": "Running",
-                        "MHS(30s)": 220407636.5,
+                        "MHS(30s)": 218310254.5,
                         "PSU Input Power": 3504,
-                        "0 SN": "S124600252004637",
+                        "0 SN": "S131900261007715",
                     }
                 ]
             },
@@ -270,12 +270,12 @@ REPLIES: dict[str, tuple[Callable[..., Reading], Mapping[str, Json]]] = {
     "auradine": (
         auradine.parse,
         {
-            "summary": {"SUMMARY": [{"Elapsed": 56696, "MHS 5s": 20599767.25}]},
+            "summary": {"SUMMARY": [{"Elapsed": 56696, "MHS 5s": 21480355.25}]},
             "psu": {"PSU": [{"PowerIn": "3158.94W", "PoutMax": "3452.00W"}]},
             "ipreport": {
                 "IPReport": [
                     {
-                        "SerialNo": "AU23200016",
+                        "SerialNo": "AU25310042",
                         "mac": "02:00:00:00:01:23",
                         "model": "AT1500",
                         "version": "2023-12.27",
@@ -319,7 +319,7 @@ REPLIES: dict[str, tuple[Callable[..., Reading], Mapping[str, Json]]] = {
                 "mining-status": {
                     "status": "Mining",
                     "mining_uptime_s": 286,
-                    "hashrate_ghs": 141147.4375,
+                    "hashrate_ghs": 143206.4375,
                     "power_usage_watts": 3447.5,
                     "power_target_watts": 3400,
                 }
@@ -357,7 +357,7 @@ REPLIES: dict[str, tuple[Callable[..., Reading], Mapping[str, Json]]] = {
                         {
                             "pool": "p.example",
                             "port": "3333",
-                            "hrt": "111455.52",
+                            "hrt": "109812.52",
                             "power": "1723.41",
                             "uptime": "98063",
                             "model": "T3",
@@ -368,7 +368,7 @@ REPLIES: dict[str, tuple[Callable[..., Reading], Mapping[str, Json]]] = {
             "overview": {
                 "data": {
                     "minerInfo": {
-                        "sn": "HYT360202C10H12S11B0300212",
+                        "sn": "HYT417305C11H10S12B0410712",
                         "minerVersion": "V1.12",
                         "macAddress": "020000000128",
                     }

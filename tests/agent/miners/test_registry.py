@@ -105,7 +105,7 @@ def test_nobody() -> None:
         ({"stats": {"STATS": [{"Type": "Antminer S21 Pro (Vnish 1.2.7)"}]}}, "vnish"),
         ({"version": {"VERSION": [{"Type": "Antminer S19"}]}}, "antminer"),
         ({"version": {"VERSION": [{"PROD": "AvalonMiner 1246-83"}]}}, "avalon"),
-        ({"stats": {"STATS": [{"MM ID1": "Ver[7411706-3162860] Elapsed[183]"}]}}, "avalon"),
+        ({"stats": {"STATS": [{"MM ID1": "Ver[7411706-3051927] Elapsed[183]"}]}}, "avalon"),
         ({"devdetails": {"DEVDETAILS": [{"Driver": "bitmicro", "Model": "M20S_V10"}]}}, "whatsminer"),
         ({"get_version": {"Msg": {"api_ver": "3.0.1"}}}, "whatsminer-v3"),
         ({"version": {"STATUS": "E", "Code": 14, "Description": "btminer"}}, None),

@@ -55,11 +55,18 @@ def test_the_unit_of_the_present_rate(row: Json, hashrate_hs: float) -> None:
     assert reading(row).hashrate_hs == pytest.approx(hashrate_hs)
 
 
+@pytest.mark.parametrize("window", ["MHS av", "MHS 15m"])
+def test_a_mean_is_no_rate_of_a_unit_that_is_off(window: str) -> None:
+    found = reading({window: 65492089.33, "Elapsed": 1000}, status={"Msg": {"mineroff": "true"}})
+    assert (found.state, found.hashrate_hs, found.hashrate_window) == (State.SLEEPING, None, None)
+    assert "stands still" in found.unknown["hashrate_hs"]
+
+
 def test_a_summary_alone_shows_an_old_whatsminer() -> None:
-    row = {"Elapsed": 1092753, "MHS 5s": 35523530.1, "Fan Speed In": 6360, "Fan Speed Out": 6390}
+    row = {"Elapsed": 1092753, "MHS 5s": 34871206.1, "Fan Speed In": 6360, "Fan Speed Out": 6390}
     seen: Json = {"summary": {"SUMMARY": [row]}}
     assert whatsminer.recognise(seen) and not whatsminer.recognise({"summary": {"SUMMARY": [{"Elapsed": 1}]}})
-    assert whatsminer.parse(seen, 1).hashrate_hs == pytest.approx(35.5235301e12)
+    assert whatsminer.parse(seen, 1).hashrate_hs == pytest.approx(34.8712061e12)
 
 
 @pytest.mark.parametrize("key", ["mineroff", "btmineroff"])

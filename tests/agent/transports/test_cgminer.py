@@ -153,3 +153,14 @@ def test_extra_words_stand_at_the_top_level() -> None:
 
     asyncio.run(run())
     assert requests == [{"command": "stats", "new_api": True}]
+
+
+TEXT = b"STATUS=S,Code=11,Msg=Summary|SUMMARY,Elapsed=5|"
+
+
+@pytest.mark.parametrize(("end", "close"), [(b"\0", False), (b"\0", True), (b"", True)])
+def test_the_text_form_ends_with_nul_or_close_and_with_no_section(end: bytes, close: bool) -> None:
+    """Each of its sections looks like the last one."""
+    pieces = [TEXT[:29], TEXT[29:] + end]
+    assert pieces[0].endswith(b"|")
+    assert ask(answers(*pieces, close=close, pause_s=0.01))["SUMMARY"] == [{"Elapsed": "5"}]
