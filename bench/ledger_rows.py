@@ -10,6 +10,7 @@ from bench.farm import Refused
 from bench.rows import Row
 
 PEERS = ("duckdb", "sqlite", "influx")
+DATABASE = "postgresql"
 DAY_S, HALF_HOUR_S = 86_400, 1800
 
 
@@ -60,30 +61,61 @@ def month(sizes: Sizes) -> dict[str, Row]:
     if not told["rebuild"]["equal"] or not told["totals"]["energy_wh"]:
         raise Refused("the ledger built anew is not the same, or holds no energy")
     what = f"{sizes.devices} devices, {sizes.days} days of half-hours, polled every {sizes.slow_s} s"
+    with_database = {"devices": sizes.devices, "interval_s": sizes.slow_s, "store": DATABASE}
+    remark, database = f"{DATABASE}: our own ledger in it", dict[str, Any]()
+    try:
+        with farm.side("ledger", with_database) as one:
+            one.do("take", sweeps=sizes.days * DAY_S // sizes.slow_s, group=sizes.group)
+            database = {step: one.do(step) for step in ("totals", "bytes")}
+        if database["totals"]["energy_wh"] != told["totals"]["energy_wh"]:
+            raise Refused(f"the ledger in {DATABASE} holds another energy")
+    except Refused as error:
+        remark = f"{DATABASE}: {error}"
+    told[DATABASE] = database
+    if database:
+        remark += f"; {database['bytes']['unvacuumed_bytes'] / 1e6:.0f} MB before it was vacuumed"
+    month_s = {DATABASE: round(database["totals"]["wall_s"], 3) if database else None}
+    month_mb = {DATABASE: round(database["bytes"]["ledger_bytes"] / 1e6, 1) if database else None}
     rss_mib = told["ingest"]["rss_mib"]
     memory = f"memory {rss_mib[len(rss_mib) // 2]:.0f} MiB at half of it, {rss_mib[-1]:.0f} at the end"
     rate = round(told["rebuild"]["readings"] / told["rebuild"]["wall_s"])
     size_mb = round(told["bytes"]["ledger_bytes"] / 1e6, 1)
     return {
         "month_10000": Row(
-            "month_10000", "s", round(told["totals"]["wall_s"], 3), {}, False, [what, memory], told
+            "month_10000",
+            "s",
+            round(told["totals"]["wall_s"], 3),
+            month_s,
+            False,
+            [what, memory, remark],
+            told,
         ),
         "rebuild": Row(
             "rebuild", "readings/s of one core", rate, {}, True, [what, "equal to the row"], told["rebuild"]
         ),
-        "ledger_bytes": Row("ledger_bytes", "MB", size_mb, {}, False, [what], told["bytes"]),
+        "ledger_bytes": Row("ledger_bytes", "MB", size_mb, month_mb, False, [what, remark], told["bytes"]),
     }
 
 
 def profile_year(sizes: Sizes) -> Row:
     """One device's half-hours of a year."""
-    with farm.side("ledger", {"devices": sizes.year_devices, "interval_s": sizes.slow_s}) as one:
-        one.do("take", sweeps=sizes.year_days * DAY_S // sizes.slow_s, group=200)
-        told = one.do("profile")
-    if not told["energy_wh"]:
+    told, remark = {"ours": _year(sizes)}, f"{DATABASE}: our own ledger in it"
+    try:
+        told[DATABASE] = _year(sizes, store=DATABASE)
+    except Refused as error:
+        remark = f"{DATABASE}: {error}"
+    if not told["ours"]["energy_wh"]:
         raise Refused("the profile holds no energy")
     what = f"{sizes.year_days} days of half-hours of one device, from a site of {sizes.year_devices}"
-    return Row("profile_year", "s", round(told["wall_s"], 4), {}, False, [what], told)
+    spent_s = {name: round(one["wall_s"], 4) for name, one in told.items()}
+    peers = {DATABASE: spent_s.get(DATABASE)}
+    return Row("profile_year", "s", spent_s["ours"], peers, False, [what, remark], told)
+
+
+def _year(sizes: Sizes, **more: Any) -> dict[str, Any]:
+    with farm.side("ledger", {"devices": sizes.year_devices, "interval_s": sizes.slow_s, **more}) as one:
+        one.do("take", sweeps=sizes.year_days * DAY_S // sizes.slow_s, group=200)
+        return one.do("profile")
 
 
 def _fed(module: str, sizes: Sizes, sweeps: int, **more: Any) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from bench.postgres import PASSWORD, USER
 from collector import config
 from collector.config import ConfigError
 from collector.store import Store, StoreError, draft
-from tests.collector.databases import PASSWORD, USER, postgresql
+from tests.collector.databases import postgresql
 from tests.collector.test_cli import call
 from tests.collector.test_facts import CONFIG
 from tests.collector.test_store import offset_of
