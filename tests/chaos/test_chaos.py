@@ -64,7 +64,7 @@ def swept(roster: Roster, number: int, more: float) -> list[Record]:
         assert reading.power_w is not None
         return Outcome(address, msgspec.structs.replace(reading, power_w=reading.power_w * more))
 
-    return sweep.records(SITE.at_us(number), INTERVAL_S, map(outcome, SITE.devices), roster)[0]
+    return sweep.records(SITE.at_us(number), INTERVAL_S, [*map(outcome, SITE.devices)], roster)[0]
 
 
 def compared(folder: Path, told: Told, sweeps: list[int], more: float = 1.0) -> Result:
