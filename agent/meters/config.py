@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -91,9 +92,9 @@ class Meter(Section, BaseModel):
         return Fraction(self.ct_ratio) * Fraction(self.vt_ratio)
 
     @property
+    @abstractmethod
     def record_source(self) -> str:
         """The record's source: modbus, http, snmp, mqtt or pulse."""
-        raise NotImplementedError
 
     @property
     def place(self) -> str:
