@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from agent.miners import fields, rates
@@ -124,7 +125,10 @@ def _of_status(page: Json) -> dict[str, Json]:
 
 
 def _watts(row: Json) -> object:
-    return next((row[key] for key in POWER_KEYS if fields.power(row.get(key))), None)
+    for key in POWER_KEYS:
+        if key in row and fields.power(row[key]):
+            return row[key]
+    return None
 
 
 def _measured(got: Mapping[str, Json]) -> str | None:
@@ -180,6 +184,7 @@ def parse(
     return fields.build(FAMILY, observed_us, values, unknown, full=full, failed=failed)
 
 
+@lru_cache(maxsize=1024)  # asked at every poll, of the few names that a site has
 def _maker(name: str | None) -> str | None:
     plain = (name or "").lower()
     return next((maker for start, maker in _MAKERS.items() if plain.startswith(start)), None)

@@ -98,6 +98,11 @@ def flag(value: object) -> bool | None:
 
 def text(value: object) -> str | None:
     """Readable text that says something; placeholders and undecodable bytes are None."""
+    return _text(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=4096)  # a model, a pool and its states are the same at every poll of every device
+def _text(value: str) -> str | None:
     found = line(value)
     return None if found is None or found.lower() in _PLACEHOLDERS else found
 
@@ -164,8 +169,7 @@ def warming(state: State, uptime_s: int | None) -> State:
 
 def temperatures(values: Iterable[object]) -> tuple[float, ...]:
     """The readings that a working sensor can give (0 stands for a sensor that is not there)."""
-    read = [number(value) for value in values]
-    return tuple([value for value in read if value is not None and 0 < value < MAX_TEMPERATURE_C])
+    return tuple([t for value in values if (t := number(value)) is not None and 0 < t < MAX_TEMPERATURE_C])
 
 
 def speeds(values: Iterable[object]) -> tuple[int, ...]:
@@ -190,7 +194,10 @@ def part(reply: Json | None, key: str) -> Json:
 
 def first(row: Mapping[str, Any], *keys: str) -> Any:
     """The value of the first key that is there."""
-    return next((row[key] for key in keys if key in row), None)
+    for key in keys:
+        if key in row:
+            return row[key]
+    return None
 
 
 def pools(reply: Json | None, *, full: bool = True) -> tuple[tuple[Pool, ...], str | None]:
@@ -303,14 +310,17 @@ def build(
     if known.get("power_w") is None:
         known.pop("power_origin", None)
     reasons = dict(unknown)
-    failures = "; ".join(f"{name}: {why}" for name, why in (failed or {}).items())
+    failures = "; ".join([f"{name}: {why}" for name, why in failed.items()]) if failed else ""
     for name in EXPECTED:
         value = known.get(name)
         if value is not None and value is not State.UNKNOWN and value != ():
             continue
+        if name in reasons:
+            continue
         if not full and name in RARE:
-            reasons.setdefault(name, "not asked in a sweep")
-        reasons.setdefault(name, f"not in the replies ({failures})" if failures else "not in the replies")
+            reasons[name] = "not asked in a sweep"
+        else:
+            reasons[name] = f"not in the replies ({failures})" if failures else "not in the replies"
     return Reading(observed_us=observed_us, family=family, unknown=_shared(tuple(reasons.items())), **known)
 
 

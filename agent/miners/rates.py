@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from agent.miners import fields
@@ -43,7 +44,12 @@ def by_window(rows: Iterable[Json]) -> dict[str, list[Rate]]:
 
 def unit_hs(raw: object) -> float | None:
     """H/s (or Sol/s) per unit of "GHS", "GH/s", "MH", "KSol/s"."""
-    match = _UNIT.match(raw) if isinstance(raw, str) else None
+    return _unit_hs(raw) if isinstance(raw, str) else None
+
+
+@lru_cache(maxsize=128)  # asked at every poll, of the few units that firmwares write
+def _unit_hs(raw: str) -> float | None:
+    match = _UNIT.match(raw)
     return 1000.0 ** " KMGTP".index(match[1].upper() or " ") if match else None
 
 
