@@ -86,8 +86,7 @@ class Component:
             due = asyncio.create_task(self._due(life))
             gone = asyncio.create_task(self._gone(self.process))
             await asyncio.wait({due, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not gone.done():
-                self.process.kill()
+            if not gone.done() and self._killed():
                 await self._end()
                 kind = life.broker or self.name
                 self.kills[kind] = self.kills.get(kind, 0) + 1
@@ -95,6 +94,15 @@ class Component:
             due.cancel()
             await self._end()
             await asyncio.sleep(AGAIN_S)
+
+    def _killed(self) -> bool:
+        """True unless it has ended by itself in this very moment: that was no kill of ours."""
+        assert self.process is not None
+        try:
+            self.process.kill()
+        except ProcessLookupError:
+            return False
+        return True
 
     async def _due(self, life: Life) -> None:
         if not life.early:
