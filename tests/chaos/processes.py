@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -86,23 +87,22 @@ class Component:
             due = asyncio.create_task(self._due(life))
             gone = asyncio.create_task(self._gone(self.process))
             await asyncio.wait({due, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not gone.done() and self._killed():
-                await self._end()
+            if not gone.done():
+                self._kill()
+            due.cancel()
+            # One that ended by itself in this very moment was not killed by us.
+            if await self._end() == -signal.SIGKILL:
                 kind = life.broker or self.name
                 self.kills[kind] = self.kills.get(kind, 0) + 1
                 return
-            due.cancel()
-            await self._end()
             await asyncio.sleep(AGAIN_S)
 
-    def _killed(self) -> bool:
-        """True unless it has ended by itself in this very moment: that was no kill of ours."""
+    def _kill(self) -> None:
+        # Not by the process's own `kill`: it may reap one that is just ending, and its status would be lost.
         assert self.process is not None
-        try:
-            self.process.kill()
-        except ProcessLookupError:
-            return False
-        return True
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)
 
     async def _due(self, life: Life) -> None:
         if not life.early:
@@ -122,14 +122,15 @@ class Component:
             self._is_ready.set()
         self._reader = asyncio.create_task(self._read(self.process))
 
-    async def _end(self) -> None:
-        """Wait for the process, and for the last that it said."""
+    async def _end(self) -> int:
+        """Wait for the process, and for the last that it said; its status."""
         assert self.process is not None and self._reader is not None
         status = await self._gone(self.process)
         await self._reader
         if status != -signal.SIGKILL and not self.stopping:
             words = self.log.read_text("utf-8", "replace").splitlines()[-1:]
             self.ended.append(Ended(time.monotonic(), status, "".join(words)))
+        return status
 
     @staticmethod
     async def _gone(process: asyncio.subprocess.Process) -> int:
