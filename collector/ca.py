@@ -109,7 +109,7 @@ def csr_key(csr: bytes) -> PublicKey:
     try:
         request = x509.load_der_x509_csr(csr)
         valid, key = request.is_signature_valid, request.public_key()
-    except Exception as error:
+    except Exception as error:  # what a stranger's request breaks in the parser has many types
         raise CaError(f"certificate request: {error}") from error
     if not valid:
         raise CaError("certificate request: not signed with its own key")

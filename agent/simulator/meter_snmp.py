@@ -54,7 +54,7 @@ def objects(pdu: Pdu, shown: Shown) -> dict[str, int | str]:
     return found
 
 
-class _Objects(AbstractMibInstrumController):  # type: ignore[misc]
+class _Objects(AbstractMibInstrumController):  # type: ignore[misc]  # pysnmp has no types
     """What the agent answers a GET from."""
 
     def __init__(self, look: Callable[[], dict[str, int | str]]) -> None:
