@@ -27,6 +27,7 @@ def test_a_model_is_found_as_drivers_name_it() -> None:
         ("Antminer S21e XP Hyd.", "Antminer S21e XP Hyd"),
         ("Avalon Nano3s", "Avalon Nano 3S"),
         ("M63S++", "M63S++"),
+        ("NerdQAxe++", "NerdQAxe++"),
     ],
 )
 def test_a_device_s_spelling_finds_its_own_row(named: str, row: str) -> None:
