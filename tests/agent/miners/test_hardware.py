@@ -23,6 +23,8 @@ def test_a_model_is_found_as_drivers_name_it() -> None:
         ("Antminer S21 XP Hyd.", "Antminer S21 XP Hyd"),
         ("Antminer S23 Hyd. 3U", "Antminer S23 Hyd 3U"),
         ("Antminer S21 Imm.", "Antminer S21 Imm"),
+        ("ANTMINER S19 HYDRO", "Antminer S19 Hydro"),
+        ("Antminer S19 Pro+ Hyd.", "Antminer S19 Pro+ Hyd"),
         ("Antminer S19J Pro", "Antminer S19j Pro"),
         ("Antminer S21e XP Hyd.", "Antminer S21e XP Hyd"),
         ("Avalon Nano3s", "Avalon Nano 3S"),
