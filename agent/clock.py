@@ -106,6 +106,8 @@ class _Anchor:
     rest_us: int = 0
 
     def at(self, base_us: int) -> int:
+        if not self.rest_us:
+            return self.us
         most_us = max(0, base_us - self.since_us) * SLEW_PPM // 1_000_000
         return self.us + max(-most_us, min(most_us, self.rest_us))
 

@@ -81,8 +81,7 @@ class Target:
         return reading.uptime_s < self.uptime_s + 0.5 * elapsed_s - 60
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What one poll brought; `full`: the reading tells identity, pools and firmware."""
 
     address: str
