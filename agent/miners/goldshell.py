@@ -1,20 +1,26 @@
-"""Goldshell: BFGMiner's API on 4028, and pages under /mcb that say who it is. It tells no power."""
+"""Goldshell: BFGMiner's API on 4028, and pages under /mcb that say who it is. It tells no power.
+
+Where 4028 is closed the pages tell rate and pools as well; the `time` there is in a unit that nobody names.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from agent.miners import fields, generic
-from agent.miners.poll import Ask, Budget, collect
-from agent.readings import AuthError, Reading
+from agent.miners.poll import Ask, Budget, Replies, collect
+from agent.readings import AuthError, Pool, Reading, State, Unreachable
 from agent.transports.access import Access
 from agent.transports.cgminer import Json
 from agent.transports.http import Asked
 
 FAMILY = "goldshell"
 MAKE = "Goldshell"
+MEGA = 1e6
 STATUS, SETTING = "/mcb/status", "/mcb/setting"
+DEVS, POOLS = "/mcb/cgminer?cgminercmd=devs", "/mcb/pools"
 LOGIN = "/user/login?username={}&password={}&cipher=false"
 LIFETIME_S = 3600.0  # the answer names none
 
@@ -25,13 +31,18 @@ def recognise(seen: Mapping[str, Json]) -> bool:
 
 
 async def read(address: str, access: Access, *, full: bool) -> Reading:
-    """One poll: the commands of any cgminer, and the pages in full."""
-    budget = Budget(access.network.poll_deadline_s)
-    replies = await generic.ask(address, access, budget, full=full)
-    if full:
-        pages = {"status": STATUS, "setting": SETTING}
-        steps = [(name, _page(address, path, access, budget)) for name, path in pages.items()]
-        await collect(steps, [], budget, replies)
+    """One poll: the commands of any cgminer, and the pages in full or where 4028 is closed."""
+    budget, replies = Budget(access.network.poll_deadline_s), Replies()
+    pages = {"status": STATUS, "setting": SETTING} if full else {}
+    need: list[str] = []
+    try:
+        await generic.ask(address, access, budget, full=full, replies=replies)
+    except Unreachable:
+        pages, need = {"web_devs": DEVS, "web_pools": POOLS} | pages, ["web_devs"]
+    if not need and not generic.read_values(replies.got, full=False)[0]["hashrate_hs"]:
+        pages["setting"] = SETTING  # it says whether it is asleep
+    steps = [(name, _page(address, path, access, budget)) for name, path in pages.items()]
+    await collect(steps, need, budget, replies)
     return parse(replies.got, time.time_ns() // 1000, full=full, failed=replies.failed)
 
 
@@ -54,7 +65,7 @@ def _page(address: str, path: str, access: Access, budget: Budget) -> Ask:
     async def ask(limit_s: float) -> Json:
         if access.tokens.find(address, FAMILY) is None:
             try:
-                return await access.get(address, path, limit_s)
+                return await access.page(address, path, limit_s, Asked())
             except AuthError:
                 pass  # locked
         return await access.tokens.using(address, FAMILY, login, behind)
@@ -65,10 +76,15 @@ def _page(address: str, path: str, access: Access, budget: Budget) -> Ask:
 def parse(
     got: Mapping[str, Json], observed_us: int, *, full: bool = True, failed: Mapping[str, str] | None = None
 ) -> Reading:
-    """The reading of 4028's replies and of the pages status and setting."""
+    """The reading of 4028's replies and of the pages status, setting, web_devs and web_pools."""
     values, unknown = generic.read_values(got, full=full)
+    status, setting = got.get("status", {}), got.get("setting", {})
+    if "web_devs" in got:
+        _of_web(got, values, unknown)
+    if not values["hashrate_hs"] and _asleep(setting):
+        values["state"] = State.SLEEPING
+        unknown.pop("state", None)
     if full:
-        status, setting = got.get("status", {}), got.get("setting", {})
         model = fields.text(status.get("model"))
         bare = model.removeprefix("Goldshell-").removeprefix("Goldshell ") if model else None
         values |= {
@@ -78,3 +94,35 @@ def parse(
             "mac": fields.mac(setting.get("name")),
         }
     return fields.build(FAMILY, observed_us, values, unknown, full=full, failed=failed)
+
+
+def _of_web(got: Mapping[str, Json], values: dict[str, Any], unknown: dict[str, str]) -> None:
+    """Rate, state and pools of the pages. Boards have MH/s; the list `minfos` mixes algorithms and units."""
+    boards = fields.rows(got["web_devs"], "data")
+    written = [fields.number(board.get("hashrate")) for board in boards]
+    known = [value for value in written if value is not None and value >= 0]
+    unknown["uptime_s"] = "the page gives a time without its unit"
+    if known and len(known) == len(boards):
+        values |= {"hashrate_hs": sum(known) * MEGA, "hashrate_window": "not stated"}
+        values["state"] = State.MINING if any(known) else State.IDLE
+        values["boards_total"] = len(boards)
+        unknown.pop("state", None)
+    else:
+        unknown["hashrate_hs"] = "the page has no rate whose unit can be told"
+    listed = fields.rows(got.get("web_pools"), "items")
+    values["pools"] = tuple(
+        Pool(url, user, fields.flag(row.get("active")), fields.whole(row.get("pool-priority")))
+        for row in listed
+        if (url := fields.text(row.get("url"))) and (user := fields.line(row.get("user"))) is not None
+    )
+    if not values["pools"]:
+        unknown["pools"] = "no pool can be read"
+
+
+def _asleep(setting: Json) -> bool:
+    """True where it is told to idle, or the plan in force has no clock."""
+    plans, chosen = fields.rows(setting, "powerplans"), fields.whole(setting.get("select"))
+    plan: object = setting.get("manualPowerplan") if setting.get("manual") is True else None
+    if setting.get("manual") is not True and chosen is not None and chosen < len(plans):
+        plan = plans[chosen].get("info")
+    return setting.get("idlemode") is True or str(plan).startswith("0 MHz")

@@ -108,6 +108,8 @@ def _rate(raw: object, unit: object) -> float | None:
 
 
 def _state(data: Json, values: Mapping[str, Any]) -> State:
+    if data.get("powstate") is False:  # its rate is a mean that outlasts the boards
+        return State.IDLE
     if values["hashrate_hs"]:
         return State.MINING
     if values["hashrate_hs"] is None:

@@ -21,6 +21,7 @@ from agent.miners import (
     goldshell,
     hiveon,
     iceriver,
+    innosilicon,
     luxos,
     marafw,
     proto,
@@ -77,6 +78,7 @@ FAMILIES = (
     Family(auradine.FAMILY, auradine.recognise, auradine.read),
     Family(goldshell.FAMILY, goldshell.recognise, goldshell.read),
     Family(iceriver.FAMILY, iceriver.recognise, iceriver.read),
+    Family(innosilicon.FAMILY, innosilicon.recognise, innosilicon.read),
     Family(proto.FAMILY, proto.recognise, proto.read),
     Family(fluminer.FAMILY, fluminer.recognise, fluminer.read),
 )

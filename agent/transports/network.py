@@ -34,6 +34,7 @@ FACTORY_CREDENTIALS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "fluminer": ("root", "root"),
         "goldshell": ("admin", "123456789"),
         "iceriver": ("admin", "12345678"),
+        "innosilicon": ("admin", "admin"),
         "marafw": ("root", "root"),
         "vnish": ("admin", "admin"),
     }

@@ -14,6 +14,7 @@ from agent.miners import (
     goldshell,
     hiveon,
     iceriver,
+    innosilicon,
     marafw,
     proto,
     registry,
@@ -195,6 +196,118 @@ def test_goldshell() -> None:
     )
 
 
+def test_goldshell_over_its_pages_alone() -> None:
+    boards = [{"id": n, "time": 77, "hashrate": 1e6, "av_hashrate": 9e5} for n in range(3)]
+    pools = [
+        {"url": "stratum+tcp://a:1", "user": "u.1", "active": True, "pool-priority": 0, "pass": "x"},
+        {"url": "stratum+tcp://b:1", "user": "u.1", "active": False, "pool-priority": 1, "pass": "x"},
+    ]
+    plans = [{"info": "700 MHz 0.4 V", "level": 0}, {"info": "0 MHz 0 V", "level": 3}]
+    setting = {"name": " 02:00:00:00:00:24", "select": 0, "manual": False, "powerplans": plans}
+    pages = {
+        "/mcb/status": {"model": "Goldshell-LT5", "firmware": "2.2.0"},
+        "/mcb/setting": setting,
+        "/mcb/cgminer": {"status": 2, "data": boards},
+        "/mcb/pools": pools,
+    }
+    device = Device(pages=pages)
+    assert identified(device) == goldshell.FAMILY
+    found = read("goldshell", device)
+    assert (found.hashrate_hs, found.state) == (pytest.approx(3e12), State.MINING)
+    assert (found.mac, found.uptime_s) == ("02:00:00:00:00:24", None) and "unit" in found.unknown["uptime_s"]
+    assert [pool.active for pool in found.pools] == [True, False]
+    assert read("goldshell", device, full=False).hashrate_hs == pytest.approx(3e12)
+    pages["/mcb/cgminer"] = {"minfos": [{"name": "A", "infos": [{"hashrate": 5}]}]}
+    assert read("goldshell", device).hashrate_hs is None
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_goldshell_with_a_plan_without_a_clock_is_asleep(full: bool) -> None:
+    summary = {"STATUS": STATUS, "SUMMARY": [{"Elapsed": 1200, "MHS 20s": 0}]}
+    plans = [{"info": "700 MHz 0.4 V", "level": 0}, {"info": "0 MHz 0 V", "level": 3}]
+    pages = {"/mcb/setting": {"select": 1, "manual": False, "powerplans": plans}}
+    device = Device(commands={"summary": summary, "pools": POOLS}, pages=pages)
+    assert read("goldshell", device, full=full).state is State.SLEEPING
+    pages["/mcb/setting"] = {"select": 0, "manual": False, "powerplans": plans}
+    assert read("goldshell", device, full=full).state is State.IDLE
+
+
+def inno_pages(everything: dict[str, Any], summary: dict[str, Any] | None = None) -> dict[str, Any]:
+    def login(_request: web.Request, sent: Any) -> Any:
+        known = sent == "username=admin&password=admin"
+        return {"success": True, "jwt": "j-1"} if known else {"success": False}
+
+    def behind(reply: dict[str, Any]) -> Any:
+        def page(request: web.Request, _: Any) -> Any:
+            known = request.method == "POST" and request.headers.get("Authorization") == "Bearer j-1"
+            return {"success": True, **reply} if known else {"success": False, "token": "expired"}
+
+        return page
+
+    version = {"ethaddr": "02:00:00:00:00:29", "platform_v": "20200101"}
+    pages = {"/api/getAll": {"all": everything}, "/api/overview": {"type": "T3+", "version": version}}
+    pages |= {"/api/summary": summary} if summary else {}
+    return {"/api/auth": login} | {path: behind(reply) for path, reply in pages.items()}
+
+
+def test_innosilicon_is_named_by_its_pages() -> None:
+    signed = [{"STATUS": "S", "Description": "innominer t3-1.2.0"}]
+    summary = {"STATUS": signed, "SUMMARY": [{"Elapsed": 900, "MHS 5s": 5.1e7, "MHS av": 5e7}]}
+    version = {"STATUS": signed, "VERSION": [{"CGMiner": "t3-1.2.0", "API": "3.7"}]}
+    everything = {"type": "T3+", "mac": "02:00:00:00:00:29", "power": 2800, "dna": "ff"}
+    device = Device(
+        commands={"summary": summary, "version": version, "pools": POOLS}, pages=inno_pages(everything)
+    )
+    assert identified(device) == innosilicon.FAMILY
+    found = read("innosilicon", device)
+    assert (found.make, found.model, found.firmware) == ("Innosilicon", "Innosilicon T3+", "t3-1.2.0")
+    assert (found.hashrate_hs, found.hashrate_window) == (pytest.approx(5.1e13), "5s")
+    assert (found.mac, found.serial, found.state) == ("02:00:00:00:00:29", None, State.MINING)
+    assert found.power_w is None and "where" in found.unknown["power_w"]
+    assert read("innosilicon", device, full=False).hashrate_hs == pytest.approx(5.1e13)
+
+
+def test_innosilicon_over_its_pages_alone() -> None:
+    board = {"Name": "T3", "Enabled": "Y", "MHS 5s": 1.7e7, "Temperature": 60, "Device Elapsed": 900}
+    page = {"DEVS": [{"ASC": n, **board} for n in range(3)], "POOLS": [POOL], "TotalHash": {"Hash Rate": 51}}
+    device = Device(pages=inno_pages({"type": "T3+", "mac": "02:00:00:00:00:29"}, page))
+    assert identified(device) == innosilicon.FAMILY
+    found = read("innosilicon", device)
+    assert (found.hashrate_hs, found.uptime_s) == (pytest.approx(5.1e13), 900)
+    assert (found.mac, found.firmware) == ("02:00:00:00:00:29", "20200101")
+    assert found.pools[0].active is True
+    assert read("innosilicon", device, full=False).hashrate_hs == pytest.approx(5.1e13)
+
+
+@pytest.mark.parametrize(("program", "expected"), [("a9-1.1.0", 50_123.5), ("a10-1.0.0", None)])
+def test_innosilicon_labels_are_no_units(program: str, expected: float | None) -> None:
+    signed = [{"STATUS": "S", "Description": f"innominer {program}"}]
+    summary = {"STATUS": signed, "SUMMARY": [{"Elapsed": 900, "MHS 5s": 50_123.5}]}
+    got: dict[str, Any] = {"summary": summary, "pools": POOLS}
+    assert innosilicon.recognise(got)
+    found = innosilicon.parse(got, 1)
+    assert found.hashrate_hs == (None if expected is None else pytest.approx(expected))
+    assert expected or "unit" in found.unknown["hashrate_hs"]
+    got["all"] = {"all": {"total_hash": {"Hash Rate": 0.49, "Unit": "GH/s", "Hash Rate H": 49e7}}}
+    assert innosilicon.parse(got, 1).hashrate_hs == pytest.approx(expected or 49e7)
+
+
+def test_dragonmint_takes_its_password_with_each_request() -> None:
+    board = {"Name": "DT1", "Enabled": "Y", "MHS 5s": 4.9e6, "MHS av": 4.8e6, "Device Elapsed": 900}
+    page = {"success": True, "DEVS": [board] * 3, "POOLS": [POOL]}
+
+    def summary(request: web.Request, _: Any) -> Any:
+        return page if request.headers.get("Authorization", "").startswith("Basic ") else 401
+
+    root = web.Response(text="<title>DragonMint</title>", content_type="text/html")
+    device = Device(pages={"/api/summary": summary, "/": lambda *_: root})
+    assert identified(device) == innosilicon.FAMILY
+    device.pages = {"/api/summary": summary}
+    found = read("innosilicon", device)
+    assert (found.make, found.model) == ("Halong", "DragonMint T1")
+    assert found.hashrate_hs == pytest.approx(14.7e12)
+
+
 def panel(**values: Any) -> dict[str, Any]:
     data = {"model": "none", "softver1": "ks0pro_miner", "mac": "02:00:00:00:00:25", "unit": "G"}
     data |= {"rtpow": "98.5G", "avgpow": "97G", "runtime": "01:02:03:04", "fans": [4000, 0]}
@@ -241,6 +354,11 @@ def test_iceriver_rates_have_a_unit_or_are_none(rate: str, unit: str, expected: 
     assert found.hashrate_hs == (None if expected is None else pytest.approx(expected))
 
 
+def test_iceriver_whose_boards_are_off_is_idle() -> None:
+    assert iceriver.parse({"panel": panel(powstate=False)}, 1).state is State.IDLE
+    assert iceriver.parse({"panel": panel(powstate=True)}, 1).state is State.MINING
+
+
 def test_proto_rig() -> None:
     status = {
         "status": "Mining",
@@ -278,6 +396,18 @@ def test_marafw_says_itself_that_it_estimates() -> None:
     assert (found.power_w, found.power_origin) == (3010.5, PowerOrigin.FIRMWARE_ESTIMATED)
     assert (found.hashrate_hs, found.model) == (pytest.approx(101.5e12), "Antminer S19")
     assert found.pools[0].active is True
+
+
+def test_marafw_reads_its_unit_and_where_its_watts_come_from() -> None:
+    brief = {"status": "Mining", "elapsed": 900, "hashrate_realtime": 12_500.5, "hashrate_unit": "GH/s"}
+    brief |= {"power_consumption_estimated": 1900, "power_source": "PSU"}
+    found = marafw.parse({"brief": brief}, 1, full=False)
+    assert found.hashrate_hs == pytest.approx(12_500.5e9)
+    assert (found.power_w, found.power_origin) == (1900, PowerOrigin.PSU_MEASURED)
+    asleep = brief | {"status": "Sleep", "hashrate_realtime": 0, "power_source": "EST"}
+    found = marafw.parse({"brief": asleep}, 1, full=False)
+    assert (found.state, found.power_origin) == (State.SLEEPING, PowerOrigin.FIRMWARE_ESTIMATED)
+    assert marafw.parse({"brief": brief | {"hashrate_unit": None}}, 1, full=False).hashrate_hs is None
 
 
 def test_fluminer_has_its_pools_behind_a_session() -> None:
@@ -319,7 +449,7 @@ def test_fluminer_has_its_pools_behind_a_session() -> None:
     assert scrypt.hashrate_hs is None and "unit" in scrypt.unknown["hashrate_hs"]
 
 
-@pytest.mark.parametrize("family", [hiveon, sealminer, auradine, goldshell, marafw])
+@pytest.mark.parametrize("family", [hiveon, sealminer, auradine, goldshell, innosilicon, marafw])
 def test_each_is_told_from_plain_cgminer(family: Any) -> None:
     assert not family.recognise(
         {"version": {"STATUS": STATUS, "VERSION": [{"CGMiner": "4.10.0", "API": "3.7"}]}}

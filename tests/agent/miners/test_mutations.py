@@ -24,6 +24,7 @@ from agent.miners import (
     goldshell,
     hiveon,
     iceriver,
+    innosilicon,
     luxos,
     marafw,
     proto,
@@ -291,6 +292,18 @@ REPLIES: dict[str, tuple[Callable[..., Reading], Mapping[str, Json]]] = {
             "summary": {"SUMMARY": [{"Elapsed": 129, "MHS 20s": 2050512.25}]},
             "status": {"model": "Goldshell-LT5", "firmware": "2.2.0"},
             "setting": {"name": "02:00:00:00:01:24"},
+            "pools": POOLS,
+        },
+    ),
+    "innosilicon": (
+        innosilicon.parse,
+        {
+            "summary": {
+                "STATUS": [{"STATUS": "S", "Description": "innominer t3-1.2.0"}],
+                "SUMMARY": [{"Elapsed": 131, "MHS 5s": 51234567.25}],
+            },
+            "version": {"VERSION": [{"CGMiner": "t3-1.2.0"}]},
+            "all": {"all": {"type": "T3+", "mac": "02:00:00:00:01:29"}},
             "pools": POOLS,
         },
     ),
