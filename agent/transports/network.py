@@ -36,6 +36,7 @@ FACTORY_CREDENTIALS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "iceriver": ("admin", "12345678"),
         "innosilicon": ("admin", "admin"),
         "marafw": ("root", "root"),
+        "mskminer": ("admin", "root"),
         "vnish": ("admin", "admin"),
     }
 )

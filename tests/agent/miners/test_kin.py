@@ -61,6 +61,14 @@ def test_chains_that_know_their_mean_alone_are_summed_and_show_no_state() -> Non
     assert found.state is State.UNKNOWN and "state" in found.unknown
 
 
+def test_chains_that_multiply_their_cores_by_the_clock_have_measured_nothing() -> None:
+    rows = [chain(n, **{"MHS av": 2304 * 2640.0, "Num cores": 2304, "PLL": 1320}) for n in range(3)]
+    found = generic.parse({"stats": {"STATS": rows}}, 1)
+    assert found.hashrate_hs is None and found.uptime_s == 900
+    measured = [row | {"MHS av": 6_082_561.5} for row in rows]
+    assert generic.parse({"stats": {"STATS": measured}}, 1).hashrate_hs is not None
+
+
 def test_rows_of_stats_that_are_no_chains_are_not_summed() -> None:
     rows = [{"ID": "total", "Elapsed": 900, "GHS 5s": 10.5}, {"ID": "half", "Elapsed": 900, "GHS 5s": 5.25}]
     found = generic.parse({"stats": {"STATS": rows}}, 1)
@@ -116,6 +124,32 @@ def test_hiveon_and_its_kin(kind: str, model: str, firmware: str) -> None:
     assert (found.power_w, found.power_origin) == (1345, PowerOrigin.FIRMWARE_ESTIMATED)
     assert (found.hashrate_hs, found.mac) == (pytest.approx(13000.5e9), "02:00:00:00:00:21")
     assert read("hiveon", device, full=False).power_w == 1345
+
+
+def test_mskminer_has_its_mac_behind_a_login_of_its_own() -> None:
+    def login(_request: web.Request, sent: Any) -> Any:
+        answer = web.json_response({})
+        answer.set_cookie("session", "s-1" if sent == "username=admin&password=root" else "no")
+        return answer
+
+    def info(request: web.Request, _: Any) -> Any:
+        known = request.method == "POST" and request.cookies.get("session") == "s-1"
+        return {"network_info": {"result": {"macaddr": "02:00:00:00:00:2A"}}} if known else 401
+
+    about = {"BMMiner": "4.11.1 rwglr", "Type": "S19-88 v.2.6.0.39 "}
+    row = {"ID": "BC50", "Elapsed": 900, "GHS 5s": 99989.5, "total_power": 3358}
+    device = Device(
+        commands={"stats": {"STATUS": STATUS, "STATS": [about, row]}},
+        pages={"/admin/login": login, "/api/info_v1": info},
+    )
+    assert read("hiveon", device).mac == "02:00:00:00:00:2a"
+    assert not any("login" in request for request in _asked_in_a_sweep("hiveon", device))
+
+
+def _asked_in_a_sweep(family: str, device: Device) -> list[str]:
+    device.asked.clear()
+    read(family, device, full=False)
+    return device.asked
 
 
 def test_sealminer() -> None:
