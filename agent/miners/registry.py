@@ -22,6 +22,7 @@ from agent.miners import (
     hiveon,
     iceriver,
     innosilicon,
+    jasminer,
     luxos,
     marafw,
     proto,
@@ -63,6 +64,7 @@ class Family:
 
 
 FAMILIES = (
+    Family(jasminer.FAMILY, jasminer.recognise, jasminer.read),  # before whom its pages are copied from
     Family(antminer.FAMILY, antminer.recognise, antminer.read),
     Family(whatsminer.FAMILY, whatsminer.recognise, whatsminer.read),
     Family(whatsminer_v3.FAMILY, whatsminer_v3.recognise, whatsminer_v3.read),
@@ -181,6 +183,9 @@ async def _probe_web(address: str, access: Access, budget: Budget, seen: dict[st
         "web_root": lambda limit_s: access.text(address, "/", limit_s, Asked()),
         "mara_overview": lambda limit_s: access.get(
             address, marafw.OVERVIEW, limit_s, access.credentials.of(marafw.FAMILY)
+        ),
+        "jasminer_status": lambda limit_s: access.get(
+            address, jasminer.STATUS, limit_s, access.credentials.of(jasminer.FAMILY)
         ),
     }
     for name, ask in others.items():

@@ -35,6 +35,7 @@ FACTORY_CREDENTIALS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "goldshell": ("admin", "123456789"),
         "iceriver": ("admin", "12345678"),
         "innosilicon": ("admin", "admin"),
+        "jasminer": ("root", "root"),
         "marafw": ("root", "root"),
         "mskminer": ("admin", "root"),
         "vnish": ("admin", "admin"),

@@ -15,6 +15,7 @@ from agent.miners import (
     hiveon,
     iceriver,
     innosilicon,
+    jasminer,
     marafw,
     proto,
     registry,
@@ -340,6 +341,37 @@ def test_dragonmint_takes_its_password_with_each_request() -> None:
     found = read("innosilicon", device)
     assert (found.make, found.model) == ("Halong", "DragonMint T1")
     assert found.hashrate_hs == pytest.approx(14.7e12)
+
+
+def test_jasminer() -> None:
+    summary = {
+        "miner": "JASMINER X4-Q",
+        "version": "Mon Oct 14 2024",
+        "machine_sn": "JM4Q22A0715",
+        "uptime": 900,
+    }
+    boards = {"fan_num": 2, "fan1": 1250, "fan2": 0, "board": [{"asic0_temp": 53, "asic1_temp": 51}]}
+    pools = [
+        {"url": "stratum+tcp://a:1", "user": "u.1", "status": "alive"},
+        {"url": "stratum+tcp://b:1", "user": "u.1", "status": "in use", "accept": 7, "reject": 1},
+        {"url": "", "user": ""},
+    ]
+    page = {"summary": summary | {"rt": "1040.5 MH/s", "avg": "1039 MH/s"}, "boards": boards}
+    page |= {"pools": {"pool": pools}}
+    device = Device(
+        pages={
+            jasminer.STATUS: page,
+            "/cgi-bin/get_system_info.cgi": {"minertype": "Jasminer X4-Q", "macaddr": "02:00:00:00:00:2B"},
+        }
+    )
+    assert identified(device) == jasminer.FAMILY
+    found = read("jasminer", device)
+    assert (found.make, found.model, found.serial) == ("Jasminer", "Jasminer X4-Q", "JM4Q22A0715")
+    assert (found.hashrate_hs, found.uptime_s) == (pytest.approx(1040.5e6), 900)
+    assert (found.mac, found.state, found.power_w) == ("02:00:00:00:00:2b", State.MINING, None)
+    assert [pool.active for pool in found.pools] == [None, True] and found.fans_rpm == (1250,)
+    bare = jasminer.parse({"status": {"summary": summary | {"rt": "1040"}, "boards": boards}}, 1)
+    assert bare.hashrate_hs is None and bare.state is State.UNKNOWN
 
 
 def panel(**values: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from agent.miners import (
     hiveon,
     iceriver,
     innosilicon,
+    jasminer,
     luxos,
     marafw,
     proto,
@@ -305,6 +306,24 @@ REPLIES: dict[str, tuple[Callable[..., Reading], Mapping[str, Json]]] = {
             "version": {"VERSION": [{"CGMiner": "t3-1.2.0"}]},
             "all": {"all": {"type": "T3+", "mac": "02:00:00:00:01:29"}},
             "pools": POOLS,
+        },
+    ),
+    "jasminer": (
+        jasminer.parse,
+        {
+            "status": {
+                "summary": {
+                    "miner": "JASMINER X4-Q",
+                    "version": "Mon Oct 14 2024",
+                    "machine_sn": "JM4Q22A0715",
+                    "uptime": 132,
+                    "rt": "1040.25 MH/s",
+                },
+                "pools": {
+                    "pool": [{"url": "stratum+tcp://p.example:1", "user": "farm.1", "status": "in use"}]
+                },
+            },
+            "system_info": {"macaddr": "02:00:00:00:01:2B"},
         },
     ),
     "iceriver": (
