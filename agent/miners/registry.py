@@ -14,6 +14,7 @@ from agent.miners import (
     axeos,
     braiins,
     braiins_web,
+    elphapex,
     epic,
     fluminer,
     foreign,
@@ -73,6 +74,7 @@ FAMILIES = (
     Family(braiins.FAMILY, braiins.recognise, braiins.read),
     Family(luxos.FAMILY, luxos.recognise, luxos.read),
     Family(vnish.FAMILY, vnish.recognise, vnish.read),
+    Family(elphapex.FAMILY, elphapex.recognise, elphapex.read),
     Family(epic.FAMILY, epic.recognise, epic.read),
     Family(hiveon.FAMILY, hiveon.recognise, hiveon.read),
     Family(marafw.FAMILY, marafw.recognise, marafw.read),
@@ -180,6 +182,7 @@ async def _probe_web(address: str, access: Access, budget: Budget, seen: dict[st
             return
     others: dict[str, Ask] = {
         "panel": lambda limit_s: iceriver.look(address, access, limit_s),
+        "elphapex_stats": lambda limit_s: access.get(address, elphapex.STATS, limit_s),
         "web_root": lambda limit_s: access.text(address, "/", limit_s, Asked()),
         "mara_overview": lambda limit_s: access.get(
             address, marafw.OVERVIEW, limit_s, access.credentials.of(marafw.FAMILY)

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from agent.miners import (
     auradine,
+    elphapex,
     fluminer,
     generic,
     goldshell,
@@ -341,6 +342,32 @@ def test_dragonmint_takes_its_password_with_each_request() -> None:
     found = read("innosilicon", device)
     assert (found.make, found.model) == ("Halong", "DragonMint T1")
     assert found.hashrate_hs == pytest.approx(14.7e12)
+
+
+def test_elphapex_with_the_newer_web() -> None:
+    about = {"type": "DG1", "miner_version": "DG1_SW_V1.0.4", "dev_sn": "28HY245192N001245C23B"}
+    row = {"rate_unit": "MH/s", "elapsed": 900, "rate_5s": 11040.5, "rate_ideal": 11000, "fan": ["5340"]}
+    pages = {
+        elphapex.STATS: {"INFO": about, "STATS": [row]},
+        "/cgi-bin/luci/pools.cgi": POOLS,
+        elphapex.SYSTEM_INFO: {"minertype": "DG1", "macaddr": "02:00:00:00:00:2C", "hostname": "DG1"},
+        elphapex.MINER_CONF: {"fc-work-mode": "-1000"},
+    }
+    device = Device(pages=pages)
+    assert identified(device) == elphapex.FAMILY
+    found = read("elphapex", device)
+    assert (found.family, found.make, found.model) == ("elphapex", "Elphapex", "DG1")
+    assert (found.hashrate_hs, found.state) == (pytest.approx(11040.5e6), State.MINING)
+    assert (found.mac, found.serial, found.power_w) == (
+        "02:00:00:00:00:2c",
+        "28HY245192N001245C23B",
+        None,
+    )
+    row["rate_5s"] = 0
+    for full in (True, False):
+        assert read("elphapex", device, full=full).state is State.SLEEPING
+    pages[elphapex.MINER_CONF] = {"fc-work-mode": 0}
+    assert read("elphapex", device).state is State.IDLE
 
 
 def test_jasminer() -> None:

@@ -18,6 +18,7 @@ from agent.miners import (
     avalon,
     axeos,
     braiins,
+    elphapex,
     epic,
     fluminer,
     generic,
@@ -306,6 +307,17 @@ REPLIES: dict[str, tuple[Callable[..., Reading], Mapping[str, Json]]] = {
             "version": {"VERSION": [{"CGMiner": "t3-1.2.0"}]},
             "all": {"all": {"type": "T3+", "mac": "02:00:00:00:01:29"}},
             "pools": POOLS,
+        },
+    ),
+    "elphapex": (
+        elphapex.parse,
+        {
+            "stats": {
+                "INFO": {"type": "DG1", "dev_sn": "28HY245192N001245C23B"},
+                "STATS": [{"rate_unit": "MH/s", "elapsed": 133, "rate_5s": 11040.75, "fan": ["5340"]}],
+            },
+            "pools": POOLS,
+            "system_info": {"macaddr": "02:00:00:00:01:2C"},
         },
     ),
     "jasminer": (
