@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -16,11 +17,13 @@ from agent.miners import (
     hiveon,
     iceriver,
     innosilicon,
+    ipollo,
     jasminer,
     marafw,
     proto,
     registry,
     sealminer,
+    spondoolies,
 )
 from agent.readings import Locked, PowerOrigin, Reading, State
 from tests.agent.miners.faking import Device
@@ -342,6 +345,47 @@ def test_dragonmint_takes_its_password_with_each_request() -> None:
     found = read("innosilicon", device)
     assert (found.make, found.model) == ("Halong", "DragonMint T1")
     assert found.hashrate_hs == pytest.approx(14.7e12)
+
+
+def half(**values: Any) -> dict[str, Any]:
+    supply = {"power": 2100, "psu-temp": 47, "psu-name": "Artesyn2000", "i2c-psu-error%": 0.3}
+    return supply | {"max-temp": 95, "rear-temp": 65, "working-asics": 75} | values
+
+
+def test_spondoolies_has_its_watts_in_a_text() -> None:
+    boards = {"top-board": half(), "bottom-board": half(power=2050), "fan-speeds": [12020, 11090]}
+    row = {"STATS": 0, "ID": "SP360", "Elapsed": 900, "json-stats": json.dumps(boards)}
+    summary = {"STATUS": STATUS, "SUMMARY": [{"Elapsed": 900, "MHS 5s": 377763.5, "MHS av": 5e5}]}
+    device = Device(
+        commands={"summary": summary, "stats": {"STATUS": STATUS, "STATS": [row]}, "pools": POOLS}
+    )
+    assert identified(device) == spondoolies.FAMILY
+    for full in (True, False):
+        found = read("spondoolies", device, full=full)
+        assert (found.power_w, found.power_origin) == (4150, PowerOrigin.PSU_MEASURED)
+        assert found.hashrate_hs == pytest.approx(377763.5e6)
+    found = read("spondoolies", device)
+    assert (found.model, found.fans_rpm, found.chips) == ("Spondoolies SP36", (12020, 11090), 150)
+    row["json-stats"] = json.dumps(boards | {"bottom-board": half(power="N/A")})
+    found = read("spondoolies", device)
+    assert found.power_w is None and "half" in found.unknown["power_w"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"), [("G/s", 37.5e9), ("M/s", 37.5e6), ("MH/s", 37.5e6), ("", None)]
+)
+def test_ipollo_names_its_unit(unit: str, expected: float | None) -> None:
+    row = {"STATS": 0, "ID": "G1", "Algo": "grin", "Hashrate": 37.5, "Unit": unit, "Elapsed": 900}
+    row |= {"Temp": "60.5 61.0", "Fan": "4200 4300"}
+    summary = {"STATUS": STATUS, "SUMMARY": [{"Elapsed": 900, "MHS av": 37}]}
+    device = Device(commands={"summary": summary, "stats": {"STATUS": STATUS, "STATS": [row]}})
+    assert identified(device) == ipollo.FAMILY
+    for full in (True, False):
+        found = read("ipollo", device, full=full)
+        assert found.hashrate_hs == (None if expected is None else pytest.approx(expected))
+        assert found.state is (State.MINING if expected else State.UNKNOWN)
+    assert (found.chip_temps_c, found.fans_rpm, found.uptime_s) == ((60.5, 61.0), (4200, 4300), 900)
+    assert read("ipollo", device).model == "iPollo G1"
 
 
 def test_elphapex_with_the_newer_web() -> None:

@@ -26,11 +26,13 @@ from agent.miners import (
     hiveon,
     iceriver,
     innosilicon,
+    ipollo,
     jasminer,
     luxos,
     marafw,
     proto,
     sealminer,
+    spondoolies,
     vnish,
     whatsminer,
     whatsminer_v3,
@@ -306,6 +308,35 @@ REPLIES: dict[str, tuple[Callable[..., Reading], Mapping[str, Json]]] = {
             },
             "version": {"VERSION": [{"CGMiner": "t3-1.2.0"}]},
             "all": {"all": {"type": "T3+", "mac": "02:00:00:00:01:29"}},
+            "pools": POOLS,
+        },
+    ),
+    "spondoolies": (  # without watts: they are a sum, and so in no bytes
+        spondoolies.parse,
+        {
+            "summary": {"SUMMARY": [{"Elapsed": 134, "MHS 5s": 377763.25}]},
+            "stats": {
+                "STATS": [
+                    {
+                        "ID": "SP360",
+                        "json-stats": json.dumps(
+                            {
+                                "top-board": {"psu-name": "A", "max-temp": 95},
+                                "bottom-board": {"psu-name": "A", "max-temp": 96},
+                            }
+                        ),
+                    }
+                ]
+            },
+            "pools": POOLS,
+        },
+    ),
+    "ipollo": (
+        ipollo.parse,
+        {
+            "stats": {
+                "STATS": [{"ID": "G1", "Algo": "grin", "Hashrate": 37.25, "Unit": "G/s", "Elapsed": 135}]
+            },
             "pools": POOLS,
         },
     ),
