@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from agent.miners import fields, generic
 from agent.miners.poll import Ask, Budget, Replies, collect
-from agent.readings import AuthError, Pool, Reading, State, Unreachable
+from agent.readings import AuthError, Pool, ProtocolError, Reading, State, Unreachable
 from agent.transports.access import Access
 from agent.transports.cgminer import Json
 from agent.transports.http import Asked
@@ -21,7 +25,8 @@ MAKE = "Goldshell"
 MEGA = 1e6
 STATUS, SETTING = "/mcb/status", "/mcb/setting"
 DEVS, POOLS = "/mcb/cgminer?cgminercmd=devs", "/mcb/pools"
-LOGIN = "/user/login?username={}&password={}&cipher=false"
+LOGIN = "/user/login?username={}&password={}&cipher={}"
+BLOCK = 16  # of AES, in bytes
 LIFETIME_S = 3600.0  # the answer names none
 
 
@@ -54,10 +59,13 @@ def _page(address: str, path: str, access: Access, budget: Budget) -> Ask:
 
     async def login() -> tuple[str, float]:
         user, password = access.credentials.of(FAMILY) or ("", "")
-        reply = await access.get(address, LOGIN.format(user, password), left_s())
-        if not isinstance(token := reply.get("JWT Token"), str) or not token:
-            raise AuthError("/user/login: no token was given")
-        return token, LIFETIME_S
+        # Newer firmware answers HTTP 500 to a plain one, and wants it enciphered.
+        for secret, cipher in ((quote(password), "false"), (_enciphered(password), "true")):
+            with suppress(ProtocolError):
+                reply = await access.get(address, LOGIN.format(quote(user), secret, cipher), left_s())
+                if isinstance(token := reply.get("JWT Token"), str) and token:
+                    return token, LIFETIME_S
+        raise AuthError("/user/login: no token was given")
 
     async def behind(token: str) -> Json:
         return await access.page(address, path, left_s(), Asked(headers={"Authorization": f"Bearer {token}"}))
@@ -71,6 +79,14 @@ def _page(address: str, path: str, access: Access, budget: Budget) -> Ask:
         return await access.tokens.using(address, FAMILY, login, behind)
 
     return ask
+
+
+def _enciphered(password: str) -> str:
+    """As the maker's own page sends it: a key that everybody knows hides nothing, but it is asked for."""
+    plain = password.encode()
+    plain += bytes(-len(plain) % BLOCK)
+    hiding = Cipher(algorithms.AES(b"!" * BLOCK), modes.CBC(bytes(BLOCK))).encryptor()
+    return (hiding.update(plain) + hiding.finalize()).hex()
 
 
 def parse(

@@ -22,7 +22,11 @@ _TITLE = "<title>用户界面</title>"
 
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:H/?s?)?\s*", re.IGNORECASE)
 _RUNTIME = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
-_MODEL = re.compile(r"\b(KS|AL|AE|RX)(\d)\s*(pro|ultra|lite|[a-z])?(?![a-z])", re.IGNORECASE)
+# Alone ("KS0 Pro"), or in the software's name: "x_ks3m_miner", "x_ks3miner".
+_MODEL = re.compile(
+    r"(?<![a-z])(KS|AL|AE|RX)(\d)\s*(pro|ultra|lite|[a-z](?!iner))?(?=miner|[^a-z]|$)", re.IGNORECASE
+)
+_CODES = {"10306": "AL3"}  # newer software has a number there
 
 
 def recognise(seen: Mapping[str, Json]) -> bool:
@@ -141,6 +145,9 @@ def _identity(data: Json) -> dict[str, Any]:
         model = (
             match[1].upper() + match[2] + (kind.upper() if len(kind) == 1 else f" {kind.title()}".rstrip())
         )
+    else:
+        codes = str(data.get("softver1", "")).split("_")
+        model = next((_CODES[code] for code in codes if code in _CODES), model)
     return {
         "make": "IceRiver",
         "model": model,

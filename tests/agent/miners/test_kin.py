@@ -260,6 +260,27 @@ def test_goldshell_over_its_pages_alone() -> None:
     assert read("goldshell", device).hashrate_hs is None
 
 
+@pytest.mark.parametrize(
+    ("cipher", "password"), [("false", "123456789"), ("true", "bbad7537f4c8b6ea31eea0b3d760e257")]
+)
+def test_goldshell_behind_its_login(cipher: str, password: str) -> None:
+    def login(request: web.Request, _: Any) -> Any:
+        asked = request.query
+        known = (asked["username"], asked["password"], asked["cipher"]) == ("admin", password, cipher)
+        return {"JWT Token": "j-1"} if known else 500
+
+    def setting(request: web.Request, _: Any) -> Any:
+        known = request.headers.get("Authorization") == "Bearer j-1"
+        return {"name": "02:00:00:00:00:24"} if known else 401
+
+    summary = {"STATUS": STATUS, "SUMMARY": [{"Elapsed": 120, "MHS 20s": 2050.5}]}
+    device = Device(
+        commands={"summary": summary, "pools": POOLS},
+        pages={"/user/login": login, "/mcb/setting": setting},
+    )
+    assert read("goldshell", device).mac == "02:00:00:00:00:24"
+
+
 @pytest.mark.parametrize("full", [True, False])
 def test_goldshell_with_a_plan_without_a_clock_is_asleep(full: bool) -> None:
     summary = {"STATUS": STATUS, "SUMMARY": [{"Elapsed": 1200, "MHS 20s": 0}]}
@@ -489,6 +510,22 @@ def test_iceriver_behind_its_login() -> None:
 def test_iceriver_rates_have_a_unit_or_are_none(rate: str, unit: str, expected: float | None) -> None:
     found = iceriver.parse({"panel": panel(rtpow=rate, unit=unit)}, 1)
     assert found.hashrate_hs == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("software", "model"),
+    [
+        ("ks0pro_miner", "KS0 Pro"),
+        ("BG_20231028_ks3m_miner", "KS3M"),
+        ("BG_20231028_ks3miner", "KS3"),
+        ("BG_20231028_KS5Lminer", "KS5L"),
+        ("ks0ultra_1.2_miner", "KS0 Ultra"),
+        ("ICM1_04_02_1810_10306_miner", "AL3"),
+        ("ICM1_04_02_1810_99999_miner", None),
+    ],
+)
+def test_iceriver_is_named_by_its_software(software: str, model: str | None) -> None:
+    assert iceriver.parse({"panel": panel(softver1=software)}, 1).model == model
 
 
 def test_iceriver_whose_boards_are_off_is_idle() -> None:
