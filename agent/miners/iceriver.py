@@ -16,6 +16,7 @@ from agent.transports.cgminer import Json
 from agent.transports.http import Asked
 
 FAMILY = "iceriver"
+POST = {"post": "4"}  # some versions read it in the path, some in the form
 PANEL, LOGIN = "/user/userpanel?post=4", "/user/loginpost?post=6&user={}&pwd={}"
 
 _TITLE = "<title>用户界面</title>"
@@ -43,7 +44,7 @@ async def look(address: str, access: Access, limit_s: float) -> Json:
             return reply
     except (AuthError, ProtocolError, Unsupported):
         pass
-    return await access.page(address, PANEL, limit_s, Asked(form={}))
+    return await access.page(address, PANEL, limit_s, Asked(form=POST))
 
 
 async def ask(address: str, access: Access, limit_s: float) -> Json:
@@ -56,7 +57,7 @@ async def ask(address: str, access: Access, limit_s: float) -> Json:
     login = LOGIN.format(user, password)
     _, cookies = await access.web.send(address, login, Asked(form={}), deadline_s=limit_s)
     cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
-    asked = Asked(form={}, headers={"Cookie": cookie} if cookie else {})
+    asked = Asked(form=POST, headers={"Cookie": cookie} if cookie else {})
     return await access.page(address, PANEL, limit_s, asked)
 
 
@@ -130,10 +131,16 @@ def _pools(data: Json) -> tuple[Pool, ...]:
         url, user = fields.text(row.get("addr")), fields.line(row.get("user"))
         if url is None or user is None:
             continue
-        active = False if fields.flag(row.get("connect")) is False else None
+        active = False if _is_off(row.get("connect")) else None
         accepted, rejected = fields.whole(row.get("accepted")), fields.whole(row.get("rejected"))
         found.append(Pool(url, user, active, len(found), accepted, rejected))
     return tuple(found)
+
+
+def _is_off(connect: object) -> bool:
+    """True for false and, of the versions that number it, 0 and -1."""
+    value = fields.number(connect)
+    return fields.flag(connect) is False or (value is not None and value <= 0)
 
 
 def _identity(data: Json) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Innosilicon, and Halong's DragonMint which it built: the cgminer API, and pages under /api behind a login.
 
-A label "MHS" is true for SHA-256 alone: the A9 writes Sol/s under it. The pages have a rate in H/s, a mean
-over as long as the program has run, a quarter of an hour at most. `power` is a figure without a place: none.
+A label "MHS" is true for SHA-256 alone: the A9, A10 and A11 write H/s (Sol/s) under it. The pages have a rate
+in H/s, a mean over as long as the program has run, a quarter of an hour at most. `power` is a figure of which
+it is not said where it was taken: none.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.miners import fields, generic, rates
-from agent.miners.hardware import nearest
 from agent.miners.poll import Ask, Budget, Replies, collect
 from agent.readings import AuthError, ProtocolError, Reading, State, Unreachable, Unsupported
 from agent.transports.access import Access
@@ -29,6 +29,8 @@ _TITLE = "dragonmint"
 _PROGRAM = re.compile(r"innominer[\s_]+([a-z]+\d+[a-z+]*)", re.IGNORECASE)
 # T1 to T3 and the DragonMint T1; T4 is the A8's name for itself.
 _SHA256 = re.compile(r"Innosilicon T[1-3](?!\d)|DragonMint T1", re.IGNORECASE)
+_IN_HS = re.compile(r"Innosilicon A(?:9|1[01])(?!\d)", re.IGNORECASE)
+MEGA = 1e6
 
 
 def recognise(seen: Mapping[str, Json]) -> bool:
@@ -147,16 +149,17 @@ def parse(
 def _hashrate(
     got: Mapping[str, Json], values: Mapping[str, Any], about: Json, model: str | None
 ) -> tuple[float | None, str | None, str | None]:
-    """Hashrate, window and why there is none: by labels that can be true, else by the page in H/s."""
-    if model and _SHA256.match(model):
-        if values["hashrate_hs"] is not None:
-            return values["hashrate_hs"], values["hashrate_window"], None
-    elif nearest(model):
-        summary, devs = fields.rows(got.get("summary"), "SUMMARY"), fields.rows(got.get("devs"), "DEVS")
-        found, window, _ = generic.hashrate(summary, [], devs, model)
-        if found is not None:
-            return found, window, None
+    """Hashrate, window and why there is none: by labels whose unit is known, else by the pages in H/s."""
+    labelled, window = values["hashrate_hs"], values["hashrate_window"]
+    if labelled is not None and model and _SHA256.match(model):
+        return labelled, window, None
+    if labelled is not None and model and _IN_HS.match(model):
+        return labelled / MEGA, window, None
+    boards = [fields.number(row.get("Hash Rate H")) for row in fields.rows(got.get("page"), "DEVS")]
+    known = [value for value in boards if value is not None and value >= 0]
     total = fields.number(fields.part(about, "total_hash").get("Hash Rate H"))
+    if known and len(known) == len(boards):
+        return sum(known), "not stated", None
     if total is not None and total >= 0:
         return total, "not stated", None
     return None, None, "its label is in another unit than it says, and which one is not known for this model"

@@ -339,7 +339,9 @@ def test_innosilicon_over_its_pages_alone() -> None:
     assert read("innosilicon", device, full=False).hashrate_hs == pytest.approx(5.1e13)
 
 
-@pytest.mark.parametrize(("program", "expected"), [("a9-1.1.0", 50_123.5), ("a10-1.0.0", None)])
+@pytest.mark.parametrize(
+    ("program", "expected"), [("a9-1.1.0", 50_123.5), ("a10-1.0.0", 50_123.5), ("a5-1.0.0", None)]
+)
 def test_innosilicon_labels_are_no_units(program: str, expected: float | None) -> None:
     signed = [{"STATUS": "S", "Description": f"innominer {program}"}]
     summary = {"STATUS": signed, "SUMMARY": [{"Elapsed": 900, "MHS 5s": 50_123.5}]}
@@ -350,6 +352,19 @@ def test_innosilicon_labels_are_no_units(program: str, expected: float | None) -
     assert expected or "unit" in found.unknown["hashrate_hs"]
     got["all"] = {"all": {"total_hash": {"Hash Rate": 0.49, "Unit": "GH/s", "Hash Rate H": 49e7}}}
     assert innosilicon.parse(got, 1).hashrate_hs == pytest.approx(expected or 49e7)
+
+
+def test_innosilicon_over_its_pages_alone_has_hashes_where_the_label_lies() -> None:
+    board = {"Name": "HLT", "Enabled": "Y", "MHS 5s": 5e8, "MHS 15m": 4.7e8, "Device Elapsed": 9000}
+    boards = [board | {"Hash Rate": 470.5, "Unit": "MH/s", "Hash Rate H": 470.5e6} for _ in range(3)]
+    page = {"DEVS": boards, "POOLS": [POOL]}
+    device = Device(pages=inno_pages({"type": "A11MX", "mac": "02:00:00:00:00:29"}, page))
+    found = read("innosilicon", device)
+    assert (found.model, found.hashrate_hs) == ("Innosilicon A11MX", pytest.approx(1.5e9))
+    device = Device(pages=inno_pages({"type": "A5+"}, page))
+    for full in (True, False):
+        found = read("innosilicon", device, full=full)
+        assert (found.hashrate_hs, found.state) == (pytest.approx(1411.5e6), State.MINING)
 
 
 def test_dragonmint_takes_its_password_with_each_request() -> None:
@@ -483,6 +498,24 @@ def test_iceriver() -> None:
     assert (found.make, found.model, found.mac) == ("IceRiver", "KS0 Pro", "02:00:00:00:00:25")
     assert (found.hashrate_hs, found.uptime_s) == (pytest.approx(98.5e9), 93_784)
     assert [pool.active for pool in found.pools] == [True, False]
+
+
+def test_iceriver_numbers_what_is_connected() -> None:
+    pools = [
+        {"addr": f"stratum+tcp://{name}:1", "user": "u.1", "connect": connect, "accepted": 7, "state": 1}
+        for name, connect in (("a", -1), ("b", 1), ("c", 0))
+    ]
+    found = iceriver.parse({"panel": panel(pools=pools)}, 1)
+    assert [pool.active for pool in found.pools] == [False, True, False]
+
+
+def test_iceriver_that_wants_the_number_of_the_page_in_a_form() -> None:
+    def page(_request: web.Request, sent: Any) -> Any:
+        return panel() if sent == "post=4" else {"error": 0, "message": ""}
+
+    device = Device(pages={"/user/userpanel": page})
+    assert identified(device) == iceriver.FAMILY
+    assert read("iceriver", device).hashrate_hs == pytest.approx(98.5e9)
 
 
 def test_iceriver_behind_its_login() -> None:
