@@ -18,6 +18,7 @@ from agent.miners.poll import Ask, Budget, Replies, collect
 from agent.readings import AuthError, Pool, ProtocolError, Reading, State, Unreachable
 from agent.transports.access import Access
 from agent.transports.cgminer import Json
+from agent.transports.cgminer import status as signature
 from agent.transports.http import Asked
 
 FAMILY = "goldshell"
@@ -27,12 +28,17 @@ STATUS, SETTING = "/mcb/status", "/mcb/setting"
 DEVS, POOLS = "/mcb/cgminer?cgminercmd=devs", "/mcb/pools"
 LOGIN = "/user/login?username={}&password={}&cipher={}"
 BLOCK = 16  # of AES, in bytes
+_TITLE = "<title>cloud-box"
+_PROGRAMS = ("intminer", "intchains_qomo", "kdaminer")
 LIFETIME_S = 3600.0  # the answer names none
 
 
 def recognise(seen: Mapping[str, Json]) -> bool:
-    """True where the page is Goldshell's."""
-    return {"model", "firmware"} <= seen.get("goldshell_status", {}).keys()
+    """True where a reply is signed by its mining program, or a page of the web is Goldshell's."""
+    signed = (str(signature(reply).get("Description", "")).lower() for reply in seen.values())
+    title = _TITLE in str(seen.get("web_root", {}).get("text", "")).lower()
+    page = {"model", "firmware"} <= seen.get("goldshell_status", {}).keys()
+    return page or title or any(text.startswith(_PROGRAMS) for text in signed)
 
 
 async def read(address: str, access: Access, *, full: bool) -> Reading:
@@ -95,6 +101,10 @@ def parse(
     """The reading of 4028's replies and of the pages status, setting, web_devs and web_pools."""
     values, unknown = generic.read_values(got, full=full)
     status, setting = got.get("status", {}), got.get("setting", {})
+    devs, details = fields.rows(got.get("devs"), "DEVS"), fields.rows(got.get("devdetails"), "DEVDETAILS")
+    values["chip_temps_c"] = fields.temperatures(row.get("tstemp-0") for row in devs)
+    values["board_temps_c"] = fields.temperatures(row.get("tstemp-2") for row in devs)
+    values["fans_rpm"] = fields.speeds(devs[0].get(f"fan{n}") for n in range(4)) if devs else ()
     if "web_devs" in got:
         _of_web(got, values, unknown)
     if not values["hashrate_hs"] and _asleep(setting):
@@ -108,6 +118,7 @@ def parse(
             "model": f"Goldshell {bare}" if bare and bare != MAKE else None,
             "firmware": fields.text(status.get("firmware")),
             "mac": fields.mac(setting.get("name")),
+            "chips": sum(fields.whole(row.get("chips-nr")) or 0 for row in details) or None,
         }
     return fields.build(FAMILY, observed_us, values, unknown, full=full, failed=failed)
 

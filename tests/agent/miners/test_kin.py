@@ -224,15 +224,31 @@ def test_goldshell() -> None:
         "/mcb/status": {"model": "Goldshell-LT5", "firmware": "2.2.0"},
         "/mcb/setting": {"name": "02:00:00:00:00:24"},
     }
-    device = Device(commands={"summary": summary, "pools": POOLS}, pages=pages)
+    board = {"Enabled": "Y", "tstemp-0": 86.0, "tstemp-2": 74.25, "fan0": 3300, "fan1": 0}
+    commands = {"summary": summary, "pools": POOLS, "devs": {"STATUS": STATUS, "DEVS": [board, board]}}
+    commands["devdetails"] = {"STATUS": STATUS, "DEVDETAILS": [{"ID": n, "chips-nr": 84} for n in range(2)]}
+    device = Device(commands=commands, pages=pages)
     assert identified(device) == goldshell.FAMILY
     found = read("goldshell", device)
     assert (found.make, found.model, found.firmware) == ("Goldshell", "Goldshell LT5", "2.2.0")
+    assert (found.chips, found.boards_total, found.fans_rpm) == (168, 2, (3300,))
+    assert (found.chip_temps_c, found.board_temps_c) == ((86.0, 86.0), (74.25, 74.25))
     assert (found.mac, found.hashrate_hs, found.power_w) == (
         "02:00:00:00:00:24",
         pytest.approx(2050.5e6),
         None,
     )
+
+
+def test_goldshell_is_told_by_its_program_where_its_pages_are_locked() -> None:
+    signed = [{"STATUS": "S", "Description": "intminer 5.4.2"}]
+    summary = {"STATUS": signed, "SUMMARY": [{"Elapsed": 120, "MHS 20s": 2050.5}]}
+    pages = {"/mcb/status": 401, "/user/login": 401}
+    device = Device(commands={"summary": summary, "pools": POOLS}, pages=pages)
+    assert identified(device) == goldshell.FAMILY
+    assert read("goldshell", device).hashrate_hs == pytest.approx(2050.5e6)
+    root = web.Response(text="<html><title>cloud-box</title></html>", content_type="text/html")
+    assert identified(Device(pages=pages | {"/": lambda *_: root})) == goldshell.FAMILY
 
 
 def test_goldshell_over_its_pages_alone() -> None:
