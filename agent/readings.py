@@ -102,7 +102,7 @@ class Unsupported(DeviceError):
     kind = FailureKind.UNSUPPORTED
 
 
-class Pool(msgspec.Struct, frozen=True):
+class Pool(msgspec.Struct, frozen=True, gc=False):
     """One configured pool as the device reports it; `active`: work comes from it now.
 
     `fee`: the firmware's developer is paid there. The difficulties are sums over shares, told like
@@ -128,7 +128,7 @@ class Pool(msgspec.Struct, frozen=True):
         return payee(self.user)
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """Everything one poll learnt of one device; `unknown` maps field name -> reason it was not read."""
 
     observed_us: int
@@ -183,7 +183,7 @@ def shares(pools: Sequence[Pool]) -> Shares:
     return Shares(accepted, rejected, stale)
 
 
-class Failure(msgspec.Struct, frozen=True):
+class Failure(msgspec.Struct, frozen=True, gc=False):
     """One poll of one device that gave no reading."""
 
     observed_us: int

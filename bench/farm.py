@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import secrets
 import select
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ ROOT = Path(__file__).parent.parent
 CORES = sorted(os.sched_getaffinity(0))
 MEASURED, REPLYING = CORES[0], CORES[-1]
 HOSTS_PER_24 = 250
+# A replier holds listeners at two ports, and of each the connection that it serves and the next; a silent
+# device is two listeners with two connections in each one's queue.
+FILES_A_DEVICE = 7
 LIFE_S = 1800  # a replier whose measurement was killed ends by itself
 ANSWER_S = 400  # no single step of a measurement takes as long
 
@@ -43,18 +48,25 @@ def targets(count: int, families: Iterable[str], start: str) -> list[Target]:
 
 @contextmanager
 def replying(devices: Iterable[Target], cgminer_port: int, http_port: int) -> Iterator[None]:
-    """The devices, in a process on their own core."""
+    """The devices, in as many processes as the open files allow, on a core of their own."""
     arguments = ["bench.replier", str(cgminer_port), str(http_port), str(LIFE_S)]
-    with _child(arguments, REPLYING) as process:
-        assert process.stdin is not None and process.stdout is not None
-        with suppress(BrokenPipeError):
-            for address, family in devices:
-                process.stdin.write(f"{address} {family}\n")
-            process.stdin.write("END\n")
-            process.stdin.flush()
-        if process.stdout.readline() != "READY\n":
-            raise Refused(f"the devices cannot be served on ports {cgminer_port} and {http_port} of 127.x")
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1] // FILES_A_DEVICE
+    left = iter(devices)
+    with ExitStack() as stack:
+        while some := list(islice(left, most)):
+            _serve(stack.enter_context(_child(arguments, REPLYING)), some)
         yield
+
+
+def _serve(process: subprocess.Popen[str], devices: list[Target]) -> None:
+    assert process.stdin is not None and process.stdout is not None
+    with suppress(BrokenPipeError):
+        for address, family in devices:
+            process.stdin.write(f"{address} {family}\n")
+        process.stdin.write("END\n")
+        process.stdin.flush()
+    if process.stdout.readline() != "READY\n":
+        raise Refused(f"the devices from {devices[0][0]} on cannot be served: are their ports taken?")
 
 
 class Side:

@@ -166,8 +166,8 @@ class Replier:
         """A new connection; deferred until it has sent something, so its request is there."""
         try:
             connection, _ = listener.accept()
-        except OSError:
-            return
+        except (BlockingIOError, ConnectionError):
+            return  # it has gone; out of files is another matter: devices that are well would look hung
         if self._answered(connection, peer, is_http) and is_http:
             self.open[connection.fileno()] = connection, peer
             self.epoll.register(connection.fileno(), select.EPOLLIN)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from math import isfinite
 from sys import intern
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -49,6 +49,7 @@ EXACT = 1 << 53  # a count beyond it is read as the float that it mostly was on 
 STARTING_S = 300  # boards are up and tuned within five minutes: until then no rate is no idleness
 MAX_UPTIME_S = 10 * 365 * 86_400  # a counter beyond ten years is a clock, not an uptime
 EARLIEST_S = 1_230_768_000  # 2009: before bitcoin's first block nobody found a share
+_NO_WORK = ("Dead", "Disabled", "Unreachable")
 FEE_POOL = "devfee"  # what VNish puts in the place of the address
 _AGO = re.compile(r"(\d{1,6}):(\d\d):(\d\d)")
 _MAKERS = {
@@ -209,33 +210,29 @@ def pools(reply: Json | None, *, full: bool = True) -> tuple[tuple[Pool, ...], s
         return (), "not in the replies"
     found, broken = [], 0
     when_s = _when_s(reply) if full else None
-    for raw in rows(reply, "POOLS"):
-        row = dict(zip(_plain(tuple(raw)), raw.values(), strict=True))
-        url, user = text(row.get("url")), line(row.get("user"))
-        if row.get("url") == "":
+    for row in rows(reply, "POOLS"):
+        named = _names(tuple(row))
+        told: Callable[[Any], Any] = row.get
+        if told(named.url) == "":
             continue  # an empty slot
+        url, user = text(told(named.url)), line(told(named.user))
         if url is None or user is None:
             broken += 1
             continue
-        active = flag(row.get("stratum active"))
-        if text(row.get("status")) in ("Dead", "Disabled", "Unreachable"):
-            active = False
+        active = None if text(told(named.status)) not in _NO_WORK else False
+        accepted = whole(told(named.accepted))
+        more = _share_details(told, named, accepted, when_s) if full else {}
         found.append(
             Pool(
-                url=intern(url),  # the same few texts, over all devices and from sweep to sweep
-                user=intern(user),
-                active=active,
-                priority=whole(first(row, "priority", "pool", "index")),
-                accepted=(accepted := whole(row.get("accepted"))),
-                rejected=whole(row.get("rejected")),
-                stale=whole(row.get("stale")),
-                fee=True if url.lower() == FEE_POOL else None,
-                difficulty_accepted=difficulty(row.get("difficulty accepted")) if full else None,
-                difficulty_rejected=difficulty(row.get("difficulty rejected")) if full else None,
-                difficulty_stale=difficulty(row.get("difficulty stale")) if full else None,
-                last_share_age_s=share_age(row.get("last share time"), when_s)
-                if full and accepted  # without a share some write "0:00:00"
-                else None,
+                intern(url),  # the same few texts, over all devices and from sweep to sweep
+                intern(user),
+                flag(told(named.stratum_active)) if active is None else active,
+                whole(told(named.priority)),
+                accepted,
+                whole(told(named.rejected)),
+                whole(told(named.stale)),
+                True if url.lower() == FEE_POOL else None,
+                **more,
             )
         )
     reason = f"{broken} of the pools cannot be read" if broken else None
@@ -281,10 +278,43 @@ def _when_s(reply: Json) -> float | None:
     return number(first(status, "When", "when"))
 
 
+class _Names(NamedTuple):
+    """What a firmware calls the fields of a pool's row; None for one that it has not."""
+
+    url: str | None
+    user: str | None
+    status: str | None
+    stratum_active: str | None
+    priority: str | None
+    accepted: str | None
+    rejected: str | None
+    stale: str | None
+    difficulty_accepted: str | None
+    difficulty_rejected: str | None
+    difficulty_stale: str | None
+    last_share_time: str | None
+
+
 @lru_cache(maxsize=128)  # firmwares have a dozen such rows between them
-def _plain(keys: tuple[str, ...]) -> tuple[str, ...]:
-    """The keys of a pool's row as `Stratum Active`, `stratum_active` and the like have them in common."""
-    return tuple(key.lower().replace("_", " ") for key in keys)
+def _names(keys: tuple[str, ...]) -> _Names:
+    """The names in a row of these keys: `Stratum Active`, `stratum_active` and the like are one."""
+    plain = {key.lower().replace("_", " "): key for key in keys}
+    found = {field: plain.get(field.replace("_", " ")) for field in _Names._fields}
+    found["priority"] = first(plain, "priority", "pool", "index")
+    return _Names(**found)
+
+
+def _share_details(
+    told: Callable[[Any], Any], named: _Names, accepted: int | None, when_s: float | None
+) -> dict[str, Any]:
+    """What a pool's row tells of its shares beyond their counts."""
+    return {
+        "difficulty_accepted": difficulty(told(named.difficulty_accepted)),
+        "difficulty_rejected": difficulty(told(named.difficulty_rejected)),
+        "difficulty_stale": difficulty(told(named.difficulty_stale)),
+        # Without a share some write "0:00:00".
+        "last_share_age_s": share_age(told(named.last_share_time), when_s) if accepted else None,
+    }
 
 
 def build(

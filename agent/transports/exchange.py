@@ -11,6 +11,7 @@ import asyncio
 import errno
 import os
 import socket
+import struct
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -20,6 +21,10 @@ from agent.transports.network import Network
 
 # A reply at sweep depth comes in one piece; larger buffers cost their allocation at every read.
 CHUNK_BYTES = 16 * 1024
+
+# What is closed has said all or is given up. A reset ends it at both ends at once: no farewell in three
+# packets, no minute's memory of it on a controller with a dozen sockets, and a hung one gets its place back.
+_RESET = struct.pack("ii", 1, 0)  # linger, for no time
 
 
 class Exchange(ABC):
@@ -50,7 +55,7 @@ class Exchange(ABC):
         request: bytes,
         network: Network,
         limit_s: float,
-        connection: socket.socket | None = None,
+        connection: socket.SocketType | None = None,
     ) -> None:
         self.port, self.request, self.limit_s = port, request, limit_s
         self.max_bytes = network.max_reply_bytes
@@ -75,7 +80,7 @@ class Exchange(ABC):
             keeps = self.keeps()
             self.poller.leave(self.fd, stays_open=keeps)
             if not keeps:
-                self.sock.close()
+                reset(self.sock)
 
     @abstractmethod
     def take(self, data: bytes) -> None:
@@ -135,9 +140,9 @@ class Exchange(ABC):
         else:
             self.fail(Unreachable(f"{self.port}/tcp: no answer to the connection"))
 
-    def _connecting(self, address: str) -> socket.socket:
-        try:
-            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    def _connecting(self, address: str) -> socket.SocketType:
+        try:  # the bare type: what Python's own class adds to it costs as much as half of a system call
+            sock = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:
             raise self._unreachable(error.errno) from error
         number = sock.connect_ex((address, self.port))
@@ -165,3 +170,9 @@ class Exchange(ABC):
         self.connected, self.due_s = True, self.ends_s
         if sent < len(self.request):
             self.fail(ProtocolError(f"{self.port}/tcp: takes only {sent} bytes of the request"))
+
+
+def reset(sock: socket.SocketType) -> None:
+    """Close a connection over which nothing more is to be said."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    sock.close()

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 
 from agent.readings import DeviceTimeout, ProtocolError
-from agent.transports.exchange import Exchange
+from agent.transports.exchange import Exchange, reset
 from agent.transports.network import Network
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) (\d{3})[ \r]")
@@ -33,7 +33,7 @@ class _Stale(Exception):
 
 @dataclass(slots=True)
 class _Idle:
-    sock: socket.socket
+    sock: socket.SocketType
     until_s: float
 
 
@@ -60,13 +60,13 @@ class Kept:
                 limit_s = max(ends_s - time.monotonic(), 0.01)
         return await _Get(self, device, request, limit_s).page()
 
-    def keep(self, device: tuple[str, int], sock: socket.socket) -> None:
+    def keep(self, device: tuple[str, int], sock: socket.SocketType) -> None:
         """A connection that can be asked again."""
         loop = asyncio.get_running_loop()
         if (before := self._idle.pop(device, None)) is not None:
-            before.sock.close()
+            reset(before.sock)
         elif len(self._idle) >= self._most:
-            self._idle.pop(next(iter(self._idle))).sock.close()
+            reset(self._idle.pop(next(iter(self._idle))).sock)
         self._idle[device] = _Idle(sock, loop.time() + self.network.keep_alive_s)
         if self._timer is None:
             self._timer = loop.call_later(self.network.keep_alive_s, self._expire)
@@ -76,7 +76,7 @@ class Kept:
         if self._timer is not None:
             self._timer.cancel()
         for idle in self._idle.values():
-            idle.sock.close()
+            reset(idle.sock)
         self._idle.clear()
 
     def _expire(self) -> None:
@@ -87,7 +87,7 @@ class Kept:
             if idle.until_s > loop.time():
                 self._timer = loop.call_at(idle.until_s, self._expire)
                 return
-            self._idle.pop(device).sock.close()
+            reset(self._idle.pop(device).sock)
 
 
 class _Get(Exchange):
@@ -99,7 +99,7 @@ class _Get(Exchange):
         device: tuple[str, int],
         request: bytes,
         limit_s: float,
-        connection: socket.socket | None = None,
+        connection: socket.SocketType | None = None,
     ) -> None:
         self.kept, self.device, self.is_kept = kept, device, connection is not None
         self.body_at = self.whole_at = self.status = 0

@@ -30,6 +30,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < min(hard, MAX_FILES):  # services start with 1,024, which a large site's connections would reach
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, MAX_FILES), hard))
+    gc.freeze()  # what was imported stays: it need not be looked through again and again
     gc.set_threshold(GARBAGE_OBJECTS)
     with asyncio.Runner(loop_factory=_factory) as runner:
         return runner.run(main)
