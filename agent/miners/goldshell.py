@@ -53,8 +53,18 @@ async def read(address: str, access: Access, *, full: bool) -> Reading:
     if not need and not generic.read_values(replies.got, full=False)[0]["hashrate_hs"]:
         pages["setting"] = SETTING  # it says whether it is asleep
     steps = [(name, _page(address, path, access, budget)) for name, path in pages.items()]
+    memory = f"{FAMILY} mixed {address}"
+    if not full and access.known.get(memory):
+        steps.append(("devs", lambda limit_s: access.ask(address, "devs", limit_s)))
     await collect(steps, need, budget, replies)
+    if full:
+        access.remember(memory, _mixed(replies.got))
     return parse(replies.got, time.time_ns() // 1000, full=full, failed=replies.failed)
+
+
+def _mixed(got: Mapping[str, Json]) -> bool:
+    """True where the cards do not all do the same: their rates have one label, and no sum."""
+    return len({row.get("pool") for row in fields.rows(got.get("devs"), "DEVS")}) > 1
 
 
 def _page(address: str, path: str, access: Access, budget: Budget) -> Ask:
@@ -101,13 +111,17 @@ def parse(
     """The reading of 4028's replies and of the pages status, setting, web_devs and web_pools."""
     values, unknown = generic.read_values(got, full=full)
     status, setting = got.get("status", {}), got.get("setting", {})
-    devs, details = fields.rows(got.get("devs"), "DEVS"), fields.rows(got.get("devdetails"), "DEVDETAILS")
+    devs = fields.rows(got.get("devs"), "DEVS")
+    details = fields.rows(got.get("devdetails"), "DEVDETAILS") or fields.rows(got.get("devdetails"), "DEVS")
     values["chip_temps_c"] = fields.temperatures(row.get("tstemp-0") for row in devs)
     values["board_temps_c"] = fields.temperatures(row.get("tstemp-2") for row in devs)
     values["fans_rpm"] = fields.speeds(devs[0].get(f"fan{n}") for n in range(4)) if devs else ()
     if "web_devs" in got:
         _of_web(got, values, unknown)
-    if not values["hashrate_hs"] and _asleep(setting):
+    if _mixed(got):
+        values |= {"hashrate_hs": None, "hashrate_window": None}
+        unknown["hashrate_hs"] = "its cards do not all do the same, and their rates have no sum"
+    elif not values["hashrate_hs"] and _asleep(setting):
         values["state"] = State.SLEEPING
         unknown.pop("state", None)
     if full:
@@ -136,7 +150,12 @@ def _of_web(got: Mapping[str, Json], values: dict[str, Any], unknown: dict[str, 
         unknown.pop("state", None)
     else:
         unknown["hashrate_hs"] = "the page has no rate whose unit can be told"
-    listed = fields.rows(got.get("web_pools"), "items")
+    listed = fields.rows(got.get("web_pools"), "items")  # on a Byte in groups, one an algorithm
+    for group in fields.rows(got.get("web_pools"), "groups"):
+        listed += fields.rows(group, "pools")
+    cards = [row for card in fields.rows(got["web_devs"], "minfos") for row in fields.rows(card, "infos")]
+    if any(fields.power(card.get("power")) for card in cards):
+        unknown["power_w"] = "each card has a figure, and it is not said where it was taken"
     values["pools"] = tuple(
         Pool(url, user, fields.flag(row.get("active")), fields.whole(row.get("pool-priority")))
         for row in listed

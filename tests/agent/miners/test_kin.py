@@ -261,6 +261,9 @@ def test_marafw_reads_its_unit_and_where_its_watts_come_from() -> None:
     found = marafw.parse({"brief": asleep}, 1, full=False)
     assert (found.state, found.power_origin) == (State.SLEEPING, PowerOrigin.FIRMWARE_ESTIMATED)
     assert marafw.parse({"brief": brief | {"hashrate_unit": None}}, 1, full=False).hashrate_hs is None
+    del brief["hashrate_realtime"]
+    found = marafw.parse({"brief": brief | {"hashrate_realtime_10m": 12.4, "hashrate_unit": "TH/s"}}, 1)
+    assert (found.hashrate_hs, found.hashrate_window) == (pytest.approx(12.4e12), "10m")
 
 
 def test_fluminer_has_its_pools_behind_a_session() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agent.miners import elphapex, goldshell, iceriver, innosilicon, ipollo, jasminer, spondoolies
+from agent.miners import elphapex, goldshell, iceriver, innosilicon, ipollo, jasminer, registry, spondoolies
 from agent.readings import PowerOrigin, State
 from tests.agent.miners.faking import Device
 from tests.agent.miners.test_kin import POOL, POOLS, STATUS, identified, read
@@ -91,6 +91,36 @@ def test_goldshell_behind_its_login(cipher: str, password: str) -> None:
         pages={"/user/login": login, "/mcb/setting": setting},
     )
     assert read("goldshell", device).mac == "02:00:00:00:00:24"
+
+
+def test_goldshell_whose_cards_do_not_do_the_same_has_no_sum() -> None:
+    summary = {"STATUS": STATUS, "SUMMARY": [{"Elapsed": 900, "MHS 20s": 445.5}]}
+    cards = [
+        {"PGA": 0, "Enabled": "Y", "MHS 20s": 440.5, "pool": "scrypt(LTC)"},
+        {"PGA": 1, "Enabled": "Y", "MHS 20s": 5.0, "pool": "zkSNARK(ALEO)"},
+    ]
+    commands = {"summary": summary, "pools": POOLS, "devs": {"STATUS": STATUS, "DEVS": cards}}
+    device = Device(commands=commands)
+
+    async def both(access: Any) -> list[Any]:
+        return [
+            await registry.read("127.0.0.1", goldshell.FAMILY, access, full=full) for full in (True, False)
+        ]
+
+    for found in device.serve(both):
+        assert found.hashrate_hs is None and "sum" in found.unknown["hashrate_hs"]
+        assert (found.state, found.uptime_s) == (State.MINING, 900)
+    cards[1]["pool"] = cards[0]["pool"]
+    assert [found.hashrate_hs for found in device.serve(both)] == [pytest.approx(445.5e6)] * 2
+
+
+def test_goldshell_byte_over_its_pages_has_its_pools_in_groups() -> None:
+    card = {"name": "scrypt(LTC)", "infos": [{"hashrate": 440.5, "power": 65.5, "time": 77}]}
+    pool = {"url": "stratum+tcp://a:1", "user": "u.1", "active": True, "pool-priority": 0}
+    got = {"web_devs": {"minfos": [card]}, "web_pools": {"groups": [{"pools": [pool]}]}}
+    found = goldshell.parse(got, 1)
+    assert (found.pools[0].active, found.hashrate_hs, found.power_w) == (True, None, None)
+    assert "where" in found.unknown["power_w"]
 
 
 @pytest.mark.parametrize("full", [True, False])
