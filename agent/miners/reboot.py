@@ -19,6 +19,7 @@ from agent.miners import (
     luxos,
     sealminer,
     spondoolies,
+    strongu,
     vnish,
     whatsminer,
     whatsminer_v3,
@@ -42,6 +43,7 @@ _AT_4028 = frozenset(
         luxos,
         sealminer,
         spondoolies,
+        strongu,
         vnish,
         whatsminer,
     )

@@ -30,6 +30,7 @@ from agent.miners import (
     proto,
     sealminer,
     spondoolies,
+    strongu,
     vnish,
     whatsminer,
     whatsminer_v3,
@@ -87,6 +88,7 @@ FAMILIES = (
     Family(innosilicon.FAMILY, innosilicon.recognise, innosilicon.read),
     Family(ipollo.FAMILY, ipollo.recognise, ipollo.read),
     Family(spondoolies.FAMILY, spondoolies.recognise, spondoolies.read),
+    Family(strongu.FAMILY, strongu.recognise, strongu.read),
     Family(proto.FAMILY, proto.recognise, proto.read),
     Family(fluminer.FAMILY, fluminer.recognise, fluminer.read),
 )

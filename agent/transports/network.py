@@ -38,6 +38,7 @@ FACTORY_CREDENTIALS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "jasminer": ("root", "root"),
         "marafw": ("root", "root"),
         "mskminer": ("admin", "root"),
+        "strongu": ("root", "root"),
         "vnish": ("admin", "admin"),
     }
 )

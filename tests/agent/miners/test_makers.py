@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agent.miners import elphapex, goldshell, iceriver, innosilicon, ipollo, jasminer, registry, spondoolies
+from agent.miners import (
+    elphapex,
+    goldshell,
+    iceriver,
+    innosilicon,
+    ipollo,
+    jasminer,
+    registry,
+    spondoolies,
+)
 from agent.readings import PowerOrigin, State
 from tests.agent.miners.faking import Device
 from tests.agent.miners.test_kin import POOL, POOLS, STATUS, identified, read

@@ -33,6 +33,7 @@ from agent.miners import (
     proto,
     sealminer,
     spondoolies,
+    strongu,
     vnish,
     whatsminer,
     whatsminer_v3,
@@ -328,6 +329,19 @@ REPLIES: dict[str, tuple[Callable[..., Reading], Mapping[str, Json]]] = {
                     }
                 ]
             },
+            "pools": POOLS,
+        },
+    ),
+    "strongu": (
+        strongu.parse,
+        {
+            "summary": {
+                "SUMMARY": [
+                    {"Elapsed": 136, "MHS 5s": 397759.25, "Miner type": "dash", "Fan Num": 1, "Fan1": 7800}
+                ]
+            },
+            "devs": {"DEVS": [{"Name": "u6", "Enabled": "Y"}]},
+            "network": {"conf_macaddr": "02:00:00:00:01:2D"},
             "pools": POOLS,
         },
     ),
