@@ -344,6 +344,8 @@ def build(
     for name in EXPECTED:
         value = known.get(name)
         if value is not None and value is not State.UNKNOWN and value != ():
+            if name != "pools":  # of which some may be unread
+                reasons.pop(name, None)
             continue
         if name in reasons:
             continue

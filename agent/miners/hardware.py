@@ -44,4 +44,4 @@ def nearest(model: str | None) -> Model | None:
 
 
 def _plain(name: str) -> str:
-    return name.lower().replace(" ", "").rstrip(".")
+    return name.lower().replace(" ", "").replace(".", "")  # "S23 Hyd. 3U", "S19 XP Hyd"

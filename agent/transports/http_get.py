@@ -60,16 +60,20 @@ class Kept:
                 limit_s = max(ends_s - time.monotonic(), 0.01)
         return await _Get(self, device, request, limit_s).page()
 
-    def keep(self, device: tuple[str, int], sock: socket.SocketType) -> None:
-        """A connection that can be asked again."""
+    def keep(self, device: tuple[str, int], sock: socket.SocketType) -> bool:
+        """A connection that can be asked again; False where there is no place for it.
+
+        Those there stay: sweeps go round, and the oldest is the one that is asked next.
+        """
         loop = asyncio.get_running_loop()
         if (before := self._idle.pop(device, None)) is not None:
             reset(before.sock)
         elif len(self._idle) >= self._most:
-            reset(self._idle.pop(next(iter(self._idle))).sock)
+            return False
         self._idle[device] = _Idle(sock, loop.time() + self.network.keep_alive_s)
         if self._timer is None:
             self._timer = loop.call_later(self.network.keep_alive_s, self._expire)
+        return True
 
     def close(self) -> None:
         """Hand all connections back."""
@@ -134,9 +138,7 @@ class _Get(Exchange):
 
     def keeps(self) -> bool:
         settled = self.reply.done() and not self.reply.cancelled() and not self.reply.exception()
-        if settled and self.stays:
-            self.kept.keep(self.device, self.sock)
-        return settled and self.stays
+        return settled and self.stays and self.kept.keep(self.device, self.sock)
 
     def _head(self) -> bool:
         """True once the head is there and of the plain kind."""

@@ -146,3 +146,15 @@ def test_the_pool_that_must_give_the_work(
 ) -> None:
     listed = tuple(Pool(f"stratum+tcp://p:{n}", "u", on, n, shares) for n, (on, shares) in enumerate(pools))
     assert [pool.active for pool in fields.only_source(listed)] == active
+
+
+def test_what_was_read_has_no_reason_why_not() -> None:
+    values = {"power_w": 3000.0, "uptime_s": 60, "hashrate_hs": None}
+    unknown = {
+        "power_w": "no watts in the summary",
+        "hashrate_hs": "no rate",
+        "pools": "1 of the pools cannot be read",
+    }
+    found = fields.build("generic", 1, values, unknown, full=True)
+    assert "power_w" not in found.unknown and found.unknown["hashrate_hs"] == "no rate"
+    assert found.unknown["pools"] == "1 of the pools cannot be read"
