@@ -30,6 +30,7 @@ _PROGRAM = re.compile(r"innominer[\s_]+([a-z]+\d+[a-z+]*)", re.IGNORECASE)
 # T1 to T3 and the DragonMint T1; T4 is the A8's name for itself.
 _SHA256 = re.compile(r"Innosilicon T[1-3](?!\d)|DragonMint T1", re.IGNORECASE)
 _IN_HS = re.compile(r"Innosilicon A(?:9|1[01])(?!\d)", re.IGNORECASE)
+_OWN = re.compile(r"[a-z]+\d+[a-z+]*-\d", re.IGNORECASE)  # "a9-1.2.0"
 MEGA = 1e6
 
 
@@ -133,13 +134,14 @@ def parse(
     if any(fields.power(value) for value in watts):
         unknown["power_w"] = "a figure is given, not where it was taken"
     if full:
-        program = next(iter(fields.rows(got.get("version"), "VERSION")), {})
+        program = next(iter(fields.rows(got.get("version"), "VERSION")), {}).get("CGMiner")
+        own = program if _OWN.match(str(program)) else None  # a bare "4.10.0" is cgminer's, not the maker's
+        told = (own, version.get("platform_v"), about.get("platform"), version.get("build_date"))
+        versions = (fields.text(text) for text in told)
         values |= {
             "make": "Halong" if (model or "").startswith("DragonMint") else "Innosilicon",
             "model": model,
-            "firmware": fields.text(program.get("CGMiner"))
-            or fields.text(fields.first(version, "platform_v", "build_date"))
-            or fields.text(about.get("platform")),
+            "firmware": next((text for text in versions if text), None),
             "mac": values.get("mac") or fields.mac(about.get("mac")) or fields.mac(version.get("ethaddr")),
         }
         unknown["serial"] = "it names no serial number of the machine"

@@ -176,6 +176,8 @@ def test_innosilicon_is_named_by_its_pages() -> None:
     assert (found.mac, found.serial, found.state) == ("02:00:00:00:00:29", None, State.MINING)
     assert found.power_w is None and "where" in found.unknown["power_w"]
     assert read("innosilicon", device, full=False).hashrate_hs == pytest.approx(5.1e13)
+    version["VERSION"] = [{"CGMiner": "4.10.0", "API": "3.7"}]
+    assert read("innosilicon", device).firmware == "20200101"
 
 
 def test_innosilicon_over_its_pages_alone() -> None:
