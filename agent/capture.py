@@ -34,6 +34,8 @@ _SEEN_AS = {
     "/api/v1/system": "proto_system",
     "/mcb/status": "goldshell_status",
     "/api/overview": "fluminer_overview",
+    "/cgi-bin/luci/stats.cgi": "elphapex_stats",
+    "/cgi-bin/minerStatus_all.cgi": "jasminer_status",
     "/cgi-bin/get_system_info.cgi": "system_info",
     "/summary": "epic_summary",
     "get.device.info": "v3_info",

@@ -55,7 +55,11 @@ PAGES: tuple[str, ...] = (
         "version", "miner/details", "miner/stats", "miner/hw/hashboards", "pools", "cooling/state",  # Braiins
         "system", "mining", "network", "hardware",  # Proto
     )),
-    "/mcb/status", "/mcb/setting",  # Goldshell
+    "/mcb/status", "/mcb/setting", "/mcb/cgminer?cgminercmd=devs",  # Goldshell
+    *(f"/cgi-bin/luci/{page}.cgi" for page in (
+        "stats", "pools", "get_system_info", "get_miner_conf",
+    )),  # Elphapex
+    "/cgi-bin/minerStatus_all.cgi",  # Jasminer
     "/api/overview", "/api/summary",  # Fluminer
     "/cgi-bin/luci/bos/info",
 )  # fmt: skip

@@ -121,6 +121,8 @@ def hashrate(
     A mean since start only where nobody tells a shorter one, for a unit that stands still has a mean as well.
     """
     chains = [row for row in stats if "Chain ID" in row]
+    if any(_computed(row) for row in chains):
+        stats = chains = []
     on = [row for row in devs if row.get("Enabled", "Y") == "Y"]
     parts = (
         (summary, 1),
@@ -142,6 +144,12 @@ def hashrate(
                 return sum(known), window, None
             why = why or f"the {window} rate is no number, or its unit cannot be told"
     return None, None, why
+
+
+def _computed(row: Json) -> bool:
+    """True where what is called a mean is the chain's nominal rate: a whole number for each of its cores."""
+    mean, cores = fields.number(row.get("MHS av")), fields.whole(row.get("Num cores"))
+    return bool(mean and cores and mean % cores == 0)
 
 
 def identity(got: Mapping[str, Json]) -> dict[str, Any]:

@@ -11,12 +11,14 @@ import time
 from collections.abc import Mapping
 
 from agent.miners import antminer, fields, generic
-from agent.miners.poll import Budget, collect
+from agent.miners.poll import Ask, Budget, collect
 from agent.readings import PowerOrigin, Reading
 from agent.transports.access import Access
 from agent.transports.cgminer import Json
+from agent.transports.http import Asked
 
 FAMILY = "hiveon"
+LOGIN, INFO = "/admin/login", "/api/info_v1"
 
 _MARKS = ("rwglr", "hiveon")
 _POWER_KEYS = ("total_power", "chain_power")
@@ -41,13 +43,30 @@ async def read(address: str, access: Access, *, full: bool) -> Reading:
         digest = access.credentials.of(antminer.FAMILY)
         page = [("system_info", lambda limit_s: access.get(address, antminer.SYSTEM_INFO, limit_s, digest))]
         await collect(page, [], budget, replies)
+        if not replies.got.get("system_info", {}).get("macaddr"):
+            await collect([("info", _info(address, access))], [], budget, replies)
     return parse(replies.got, time.time_ns() // 1000, full=full, failed=replies.failed)
+
+
+def _info(address: str, access: Access) -> Ask:
+    """MSKMiner's own page, behind a login of its own that gives a cookie."""
+
+    async def ask(limit_s: float) -> Json:
+        user, password = access.credentials.of("mskminer") or ("", "")
+        form = {"username": user, "password": password}
+        _, cookies = await access.web.send(address, LOGIN, Asked(form=form), deadline_s=limit_s)
+        cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        return await access.page(
+            address, INFO, limit_s, Asked(form={}, headers={"Cookie": cookie} if cookie else {})
+        )
+
+    return ask
 
 
 def parse(
     got: Mapping[str, Json], observed_us: int, *, full: bool = True, failed: Mapping[str, str] | None = None
 ) -> Reading:
-    """The reading of replies named by their commands, and of the page system_info."""
+    """The reading of replies named by their commands, and of the pages system_info and info."""
     values, unknown = generic.read_values(got, full=full)
     row: Json = {}
     for part in fields.rows(got.get("stats"), "STATS"):
@@ -60,7 +79,11 @@ def parse(
     if full:
         info = got.get("system_info", {})
         values |= antminer.boards(row)
-        values |= {"mac": fields.mac(info.get("macaddr")), "hostname": fields.text(info.get("hostname"))}
+        network = fields.part(fields.part(got.get("info"), "network_info"), "result")
+        values |= {
+            "mac": fields.mac(info.get("macaddr")) or fields.mac(network.get("macaddr")),
+            "hostname": fields.text(info.get("hostname")),
+        }
         if named := _TYPE.fullmatch(fields.text(row.get("Type")) or ""):
             values["make"], values["model"] = fields.named(f"Antminer {named[1]}")
             values["firmware"] = f"MSKMiner {named[2]}" if named[2] else values["firmware"]

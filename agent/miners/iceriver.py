@@ -16,13 +16,18 @@ from agent.transports.cgminer import Json
 from agent.transports.http import Asked
 
 FAMILY = "iceriver"
+POST = {"post": "4"}  # some versions read it in the path, some in the form
 PANEL, LOGIN = "/user/userpanel?post=4", "/user/loginpost?post=6&user={}&pwd={}"
 
 _TITLE = "<title>用户界面</title>"
 
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:H/?s?)?\s*", re.IGNORECASE)
 _RUNTIME = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
-_MODEL = re.compile(r"\b(KS|AL|AE|RX)(\d)\s*(pro|ultra|lite|[a-z])?(?![a-z])", re.IGNORECASE)
+# Alone ("KS0 Pro"), or in the software's name: "x_ks3m_miner", "x_ks3miner".
+_MODEL = re.compile(
+    r"(?<![a-z])(KS|AL|AE|RX)(\d)\s*(pro|ultra|lite|[a-z](?!iner))?(?=miner|[^a-z]|$)", re.IGNORECASE
+)
+_CODES = {"10306": "AL3"}  # newer software has a number there
 
 
 def recognise(seen: Mapping[str, Json]) -> bool:
@@ -39,7 +44,7 @@ async def look(address: str, access: Access, limit_s: float) -> Json:
             return reply
     except (AuthError, ProtocolError, Unsupported):
         pass
-    return await access.page(address, PANEL, limit_s, Asked(form={}))
+    return await access.page(address, PANEL, limit_s, Asked(form=POST))
 
 
 async def ask(address: str, access: Access, limit_s: float) -> Json:
@@ -52,7 +57,7 @@ async def ask(address: str, access: Access, limit_s: float) -> Json:
     login = LOGIN.format(user, password)
     _, cookies = await access.web.send(address, login, Asked(form={}), deadline_s=limit_s)
     cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
-    asked = Asked(form={}, headers={"Cookie": cookie} if cookie else {})
+    asked = Asked(form=POST, headers={"Cookie": cookie} if cookie else {})
     return await access.page(address, PANEL, limit_s, asked)
 
 
@@ -108,6 +113,8 @@ def _rate(raw: object, unit: object) -> float | None:
 
 
 def _state(data: Json, values: Mapping[str, Any]) -> State:
+    if data.get("powstate") is False:  # its rate is a mean that outlasts the boards
+        return State.IDLE
     if values["hashrate_hs"]:
         return State.MINING
     if values["hashrate_hs"] is None:
@@ -124,10 +131,16 @@ def _pools(data: Json) -> tuple[Pool, ...]:
         url, user = fields.text(row.get("addr")), fields.line(row.get("user"))
         if url is None or user is None:
             continue
-        active = False if fields.flag(row.get("connect")) is False else None
+        active = False if _is_off(row.get("connect")) else None
         accepted, rejected = fields.whole(row.get("accepted")), fields.whole(row.get("rejected"))
         found.append(Pool(url, user, active, len(found), accepted, rejected))
     return tuple(found)
+
+
+def _is_off(connect: object) -> bool:
+    """True for false and, of the versions that number it, 0 and -1."""
+    value = fields.number(connect)
+    return fields.flag(connect) is False or (value is not None and value <= 0)
 
 
 def _identity(data: Json) -> dict[str, Any]:
@@ -139,6 +152,9 @@ def _identity(data: Json) -> dict[str, Any]:
         model = (
             match[1].upper() + match[2] + (kind.upper() if len(kind) == 1 else f" {kind.title()}".rstrip())
         )
+    else:
+        codes = str(data.get("softver1", "")).split("_")
+        model = next((_CODES[code] for code in codes if code in _CODES), model)
     return {
         "make": "IceRiver",
         "model": model,

@@ -1,6 +1,7 @@
 """MaraFW (Marathon) on Antminers: pages under /kaonsu/v1 behind digest.
 
-Power: `power_consumption_estimated` says itself what it is. The target of the mode is a setting.
+Power: `power_consumption_estimated` says itself what it is, unless `power_source` names the supply. The
+target of the mode is a setting. Rates are in `hashrate_unit`; firmware without it means TH/s (SHA-256).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from agent.miners import fields
+from agent.miners import fields, rates
 from agent.miners.poll import Ask, Budget, collect
 from agent.readings import PowerOrigin, Reading, State
 from agent.transports.access import Access
@@ -25,6 +26,7 @@ RARE = {
     "boards": "/kaonsu/v1/hashboards",
 }
 TERA = 1e12
+_RATES = (("hashrate_realtime", "realtime"), ("hashrate_realtime_10m", "10m"))
 
 _STATES = {"mining": State.MINING, "sleeping": State.SLEEPING, "sleep": State.SLEEPING}
 
@@ -56,13 +58,16 @@ def parse(
     brief, boards = got.get("brief", {}), fields.rows(got.get("boards"), "hashboards")
     unknown: dict[str, str] = {}
     values: dict[str, Any] = {}
-    value = fields.number(brief.get("hashrate_realtime"))
-    if value is not None and value >= 0:
-        values |= {"hashrate_hs": value * TERA, "hashrate_window": "realtime"}
-    elif "hashrate_realtime" in brief:
-        unknown["hashrate_hs"] = "hashrate_realtime is no number"
+    name, window = next((pair for pair in _RATES if pair[0] in brief), _RATES[0])
+    value = fields.number(brief.get(name))
+    scale = rates.unit_hs(brief["hashrate_unit"]) if "hashrate_unit" in brief else TERA
+    if value is not None and value >= 0 and scale:
+        values |= {"hashrate_hs": value * scale, "hashrate_window": window}
+    elif name in brief:
+        unknown["hashrate_hs"] = f"{name} is no number, or its unit cannot be told"
     values["power_w"], values["power_origin"] = fields.measured(
-        brief.get("power_consumption_estimated"), PowerOrigin.FIRMWARE_ESTIMATED
+        brief.get("power_consumption_estimated"),
+        PowerOrigin.PSU_MEASURED if brief.get("power_source") == "PSU" else PowerOrigin.FIRMWARE_ESTIMATED,
     )
     if values["power_w"] is None and brief:
         unknown["power_w"] = "the estimate holds no watts that a running device can draw"
@@ -78,7 +83,7 @@ def parse(
     chips = [fields.whole(board.get("asic_num")) or 0 for board in boards]
     if full:
         about = got.get("overview", {})
-        make, model = fields.named(fields.first(about, "model", "miner_type"))
+        make, model = fields.named(fields.first(about, "model", "miner_type", "model_extended"))
         values |= {
             "make": make,
             "model": model,

@@ -14,6 +14,7 @@ from agent.miners import (
     axeos,
     braiins,
     braiins_web,
+    elphapex,
     epic,
     fluminer,
     foreign,
@@ -21,10 +22,15 @@ from agent.miners import (
     goldshell,
     hiveon,
     iceriver,
+    innosilicon,
+    ipollo,
+    jasminer,
     luxos,
     marafw,
     proto,
     sealminer,
+    spondoolies,
+    strongu,
     vnish,
     whatsminer,
     whatsminer_v3,
@@ -62,6 +68,7 @@ class Family:
 
 
 FAMILIES = (
+    Family(jasminer.FAMILY, jasminer.recognise, jasminer.read),  # before whom its pages are copied from
     Family(antminer.FAMILY, antminer.recognise, antminer.read),
     Family(whatsminer.FAMILY, whatsminer.recognise, whatsminer.read),
     Family(whatsminer_v3.FAMILY, whatsminer_v3.recognise, whatsminer_v3.read),
@@ -70,6 +77,7 @@ FAMILIES = (
     Family(braiins.FAMILY, braiins.recognise, braiins.read),
     Family(luxos.FAMILY, luxos.recognise, luxos.read),
     Family(vnish.FAMILY, vnish.recognise, vnish.read),
+    Family(elphapex.FAMILY, elphapex.recognise, elphapex.read),
     Family(epic.FAMILY, epic.recognise, epic.read),
     Family(hiveon.FAMILY, hiveon.recognise, hiveon.read),
     Family(marafw.FAMILY, marafw.recognise, marafw.read),
@@ -77,6 +85,10 @@ FAMILIES = (
     Family(auradine.FAMILY, auradine.recognise, auradine.read),
     Family(goldshell.FAMILY, goldshell.recognise, goldshell.read),
     Family(iceriver.FAMILY, iceriver.recognise, iceriver.read),
+    Family(innosilicon.FAMILY, innosilicon.recognise, innosilicon.read),
+    Family(ipollo.FAMILY, ipollo.recognise, ipollo.read),
+    Family(spondoolies.FAMILY, spondoolies.recognise, spondoolies.read),
+    Family(strongu.FAMILY, strongu.recognise, strongu.read),
     Family(proto.FAMILY, proto.recognise, proto.read),
     Family(fluminer.FAMILY, fluminer.recognise, fluminer.read),
 )
@@ -176,9 +188,13 @@ async def _probe_web(address: str, access: Access, budget: Budget, seen: dict[st
             return
     others: dict[str, Ask] = {
         "panel": lambda limit_s: iceriver.look(address, access, limit_s),
+        "elphapex_stats": lambda limit_s: access.get(address, elphapex.STATS, limit_s),
         "web_root": lambda limit_s: access.text(address, "/", limit_s, Asked()),
         "mara_overview": lambda limit_s: access.get(
             address, marafw.OVERVIEW, limit_s, access.credentials.of(marafw.FAMILY)
+        ),
+        "jasminer_status": lambda limit_s: access.get(
+            address, jasminer.STATUS, limit_s, access.credentials.of(jasminer.FAMILY)
         ),
     }
     for name, ask in others.items():

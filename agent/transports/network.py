@@ -34,7 +34,11 @@ FACTORY_CREDENTIALS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "fluminer": ("root", "root"),
         "goldshell": ("admin", "123456789"),
         "iceriver": ("admin", "12345678"),
+        "innosilicon": ("admin", "admin"),
+        "jasminer": ("root", "root"),
         "marafw": ("root", "root"),
+        "mskminer": ("admin", "root"),
+        "strongu": ("root", "root"),
         "vnish": ("admin", "admin"),
     }
 )

@@ -13,7 +13,7 @@ from agent.miners import (
     generic,
     goldshell,
     hiveon,
-    iceriver,
+    innosilicon,
     marafw,
     proto,
     registry,
@@ -58,6 +58,14 @@ def test_chains_that_know_their_mean_alone_are_summed_and_show_no_state() -> Non
     found = read("cgminer", device)
     assert (found.hashrate_hs, found.hashrate_window) == (pytest.approx(9e12), "since start")
     assert found.state is State.UNKNOWN and "state" in found.unknown
+
+
+def test_chains_that_multiply_their_cores_by_the_clock_have_measured_nothing() -> None:
+    rows = [chain(n, **{"MHS av": 2304 * 2640.0, "Num cores": 2304, "PLL": 1320}) for n in range(3)]
+    found = generic.parse({"stats": {"STATS": rows}}, 1)
+    assert found.hashrate_hs is None and found.uptime_s == 900
+    measured = [row | {"MHS av": 6_082_561.5} for row in rows]
+    assert generic.parse({"stats": {"STATS": measured}}, 1).hashrate_hs is not None
 
 
 def test_rows_of_stats_that_are_no_chains_are_not_summed() -> None:
@@ -115,6 +123,32 @@ def test_hiveon_and_its_kin(kind: str, model: str, firmware: str) -> None:
     assert (found.power_w, found.power_origin) == (1345, PowerOrigin.FIRMWARE_ESTIMATED)
     assert (found.hashrate_hs, found.mac) == (pytest.approx(13000.5e9), "02:00:00:00:00:21")
     assert read("hiveon", device, full=False).power_w == 1345
+
+
+def test_mskminer_has_its_mac_behind_a_login_of_its_own() -> None:
+    def login(_request: web.Request, sent: Any) -> Any:
+        answer = web.json_response({})
+        answer.set_cookie("session", "s-1" if sent == "username=admin&password=root" else "no")
+        return answer
+
+    def info(request: web.Request, _: Any) -> Any:
+        known = request.method == "POST" and request.cookies.get("session") == "s-1"
+        return {"network_info": {"result": {"macaddr": "02:00:00:00:00:2A"}}} if known else 401
+
+    about = {"BMMiner": "4.11.1 rwglr", "Type": "S19-88 v.2.6.0.39 "}
+    row = {"ID": "BC50", "Elapsed": 900, "GHS 5s": 99989.5, "total_power": 3358}
+    device = Device(
+        commands={"stats": {"STATUS": STATUS, "STATS": [about, row]}},
+        pages={"/admin/login": login, "/api/info_v1": info},
+    )
+    assert read("hiveon", device).mac == "02:00:00:00:00:2a"
+    assert not any("login" in request for request in _asked_in_a_sweep("hiveon", device))
+
+
+def _asked_in_a_sweep(family: str, device: Device) -> list[str]:
+    device.asked.clear()
+    read(family, device, full=False)
+    return device.asked
 
 
 def test_sealminer() -> None:
@@ -178,69 +212,6 @@ def test_auradine_has_its_supply_and_its_name_behind_a_token() -> None:
     assert read("auradine", device, full=False).state is State.SLEEPING
 
 
-def test_goldshell() -> None:
-    summary = {"STATUS": STATUS, "SUMMARY": [{"Elapsed": 120, "MHS 20s": 2050.5}]}
-    pages = {
-        "/mcb/status": {"model": "Goldshell-LT5", "firmware": "2.2.0"},
-        "/mcb/setting": {"name": "02:00:00:00:00:24"},
-    }
-    device = Device(commands={"summary": summary, "pools": POOLS}, pages=pages)
-    assert identified(device) == goldshell.FAMILY
-    found = read("goldshell", device)
-    assert (found.make, found.model, found.firmware) == ("Goldshell", "Goldshell LT5", "2.2.0")
-    assert (found.mac, found.hashrate_hs, found.power_w) == (
-        "02:00:00:00:00:24",
-        pytest.approx(2050.5e6),
-        None,
-    )
-
-
-def panel(**values: Any) -> dict[str, Any]:
-    data = {"model": "none", "softver1": "ks0pro_miner", "mac": "02:00:00:00:00:25", "unit": "G"}
-    data |= {"rtpow": "98.5G", "avgpow": "97G", "runtime": "01:02:03:04", "fans": [4000, 0]}
-    data["pools"] = [
-        {"addr": "stratum+tcp://a:1", "user": "u.1", "connect": True, "accepted": 7, "rejected": 0},
-        {"addr": "stratum+tcp://b:1", "user": "u.1", "connect": False, "accepted": 0, "rejected": 0},
-    ]
-    return {"error": 0, "data": data | values}
-
-
-def test_iceriver() -> None:
-    device = Device(pages={"/user/userpanel": panel()})
-    assert identified(device) == iceriver.FAMILY
-    found = read("iceriver", device)
-    assert (found.make, found.model, found.mac) == ("IceRiver", "KS0 Pro", "02:00:00:00:00:25")
-    assert (found.hashrate_hs, found.uptime_s) == (pytest.approx(98.5e9), 93_784)
-    assert [pool.active for pool in found.pools] == [True, False]
-
-
-def test_iceriver_behind_its_login() -> None:
-    def login(request: web.Request, _: Any) -> Any:
-        known = (request.query["user"], request.query["pwd"]) == ("admin", "12345678")
-        answer = web.json_response({})
-        answer.set_cookie("session", "s-1" if known else "no")
-        return answer
-
-    def page(request: web.Request, _: Any) -> Any:
-        known = request.method == "POST" and request.cookies.get("session") == "s-1"
-        return panel() if known else {"error": 3}
-
-    root = web.Response(text="<html><TITLE>用户界面</TITLE></html>", content_type="text/html")
-    device = Device(pages={"/user/userpanel": page, "/user/loginpost": login, "/": lambda *_: root})
-    assert identified(device) == iceriver.FAMILY
-    assert not any("login" in request for request in device.asked), "no password for whom we do not know"
-    device.pages = {**device.pages, "/": 404}
-    assert read("iceriver", device).hashrate_hs == pytest.approx(98.5e9)
-
-
-@pytest.mark.parametrize(
-    ("rate", "unit", "expected"), [("9.5T", "G", 9.5e12), ("98", "G", 98e9), ("98", "", None)]
-)
-def test_iceriver_rates_have_a_unit_or_are_none(rate: str, unit: str, expected: float | None) -> None:
-    found = iceriver.parse({"panel": panel(rtpow=rate, unit=unit)}, 1)
-    assert found.hashrate_hs == (None if expected is None else pytest.approx(expected))
-
-
 def test_proto_rig() -> None:
     status = {
         "status": "Mining",
@@ -278,6 +249,21 @@ def test_marafw_says_itself_that_it_estimates() -> None:
     assert (found.power_w, found.power_origin) == (3010.5, PowerOrigin.FIRMWARE_ESTIMATED)
     assert (found.hashrate_hs, found.model) == (pytest.approx(101.5e12), "Antminer S19")
     assert found.pools[0].active is True
+
+
+def test_marafw_reads_its_unit_and_where_its_watts_come_from() -> None:
+    brief = {"status": "Mining", "elapsed": 900, "hashrate_realtime": 12_500.5, "hashrate_unit": "GH/s"}
+    brief |= {"power_consumption_estimated": 1900, "power_source": "PSU"}
+    found = marafw.parse({"brief": brief}, 1, full=False)
+    assert found.hashrate_hs == pytest.approx(12_500.5e9)
+    assert (found.power_w, found.power_origin) == (1900, PowerOrigin.PSU_MEASURED)
+    asleep = brief | {"status": "Sleep", "hashrate_realtime": 0, "power_source": "EST"}
+    found = marafw.parse({"brief": asleep}, 1, full=False)
+    assert (found.state, found.power_origin) == (State.SLEEPING, PowerOrigin.FIRMWARE_ESTIMATED)
+    assert marafw.parse({"brief": brief | {"hashrate_unit": None}}, 1, full=False).hashrate_hs is None
+    del brief["hashrate_realtime"]
+    found = marafw.parse({"brief": brief | {"hashrate_realtime_10m": 12.4, "hashrate_unit": "TH/s"}}, 1)
+    assert (found.hashrate_hs, found.hashrate_window) == (pytest.approx(12.4e12), "10m")
 
 
 def test_fluminer_has_its_pools_behind_a_session() -> None:
@@ -319,7 +305,7 @@ def test_fluminer_has_its_pools_behind_a_session() -> None:
     assert scrypt.hashrate_hs is None and "unit" in scrypt.unknown["hashrate_hs"]
 
 
-@pytest.mark.parametrize("family", [hiveon, sealminer, auradine, goldshell, marafw])
+@pytest.mark.parametrize("family", [hiveon, sealminer, auradine, goldshell, innosilicon, marafw])
 def test_each_is_told_from_plain_cgminer(family: Any) -> None:
     assert not family.recognise(
         {"version": {"STATUS": STATUS, "VERSION": [{"CGMiner": "4.10.0", "API": "3.7"}]}}

@@ -18,16 +18,22 @@ from agent.miners import (
     avalon,
     axeos,
     braiins,
+    elphapex,
     epic,
     fluminer,
     generic,
     goldshell,
     hiveon,
     iceriver,
+    innosilicon,
+    ipollo,
+    jasminer,
     luxos,
     marafw,
     proto,
     sealminer,
+    spondoolies,
+    strongu,
     vnish,
     whatsminer,
     whatsminer_v3,
@@ -292,6 +298,89 @@ REPLIES: dict[str, tuple[Callable[..., Reading], Mapping[str, Json]]] = {
             "status": {"model": "Goldshell-LT5", "firmware": "2.2.0"},
             "setting": {"name": "02:00:00:00:01:24"},
             "pools": POOLS,
+        },
+    ),
+    "innosilicon": (
+        innosilicon.parse,
+        {
+            "summary": {
+                "STATUS": [{"STATUS": "S", "Description": "innominer t3-1.2.0"}],
+                "SUMMARY": [{"Elapsed": 131, "MHS 5s": 51234567.25}],
+            },
+            "version": {"VERSION": [{"CGMiner": "t3-1.2.0"}]},
+            "all": {"all": {"type": "T3+", "mac": "02:00:00:00:01:29"}},
+            "pools": POOLS,
+        },
+    ),
+    "spondoolies": (  # without watts: they are a sum, and so in no bytes
+        spondoolies.parse,
+        {
+            "summary": {"SUMMARY": [{"Elapsed": 134, "MHS 5s": 377763.25}]},
+            "stats": {
+                "STATS": [
+                    {
+                        "ID": "SP360",
+                        "json-stats": json.dumps(
+                            {
+                                "top-board": {"psu-name": "A", "max-temp": 95},
+                                "bottom-board": {"psu-name": "A", "max-temp": 96},
+                            }
+                        ),
+                    }
+                ]
+            },
+            "pools": POOLS,
+        },
+    ),
+    "strongu": (
+        strongu.parse,
+        {
+            "summary": {
+                "SUMMARY": [
+                    {"Elapsed": 136, "MHS 5s": 397759.25, "Miner type": "dash", "Fan Num": 1, "Fan1": 7800}
+                ]
+            },
+            "devs": {"DEVS": [{"Name": "u6", "Enabled": "Y"}]},
+            "network": {"conf_macaddr": "02:00:00:00:01:2D"},
+            "pools": POOLS,
+        },
+    ),
+    "ipollo": (
+        ipollo.parse,
+        {
+            "stats": {
+                "STATS": [{"ID": "G1", "Algo": "grin", "Hashrate": 37.25, "Unit": "G/s", "Elapsed": 135}]
+            },
+            "pools": POOLS,
+        },
+    ),
+    "elphapex": (
+        elphapex.parse,
+        {
+            "stats": {
+                "INFO": {"type": "DG1", "dev_sn": "28HY245192N001245C23B"},
+                "STATS": [{"rate_unit": "MH/s", "elapsed": 133, "rate_5s": 11040.75, "fan": ["5340"]}],
+            },
+            "pools": POOLS,
+            "system_info": {"macaddr": "02:00:00:00:01:2C"},
+        },
+    ),
+    "jasminer": (
+        jasminer.parse,
+        {
+            "status": {
+                "summary": {
+                    "miner": "JASMINER X4-Q",
+                    "version": "Mon Oct 14 2024",
+                    "machine_sn": "JM4Q22A0715",
+                    "uptime": 132,
+                    "rt": "1040.25 MH/s",
+                },
+                "pools": {
+                    "pool": [{"url": "stratum+tcp://p.example:1", "user": "farm.1", "status": "in use"}]
+                },
+            },
+            "system_info": {"macaddr": "02:00:00:00:01:2B"},
         },
     ),
     "iceriver": (
