@@ -1,7 +1,8 @@
 """Canaan's Avalon on 4028: cgminer with nearly everything in one text field, `KEY[value]` after `KEY[value]`.
 
-Power is in PS[..]: slot 4 what the supply gives (`dc_output`), slot 6 what it takes (`wall_measured`), slot 5
-a voltage. Newer firmware repeats slot 6 as WALLPOWER. MPO is a limit.
+Power is in PS[..]: slot 4 what the supply gives (`dc_output`), the product of its volts and amperes in slots
+2 and 3; slot 6 what it takes (`wall_measured`), slot 5 a voltage. Newer firmware repeats slot 6 as WALLPOWER.
+MPO is a limit. The Nano 3 fills the slots otherwise: the input's 1/100 V in slot 4, the chips' mV in slot 6.
 """
 
 from __future__ import annotations
@@ -158,14 +159,22 @@ def _power(units: list[dict[str, str]]) -> tuple[float | None, PowerOrigin | Non
         slots = unit.get("PS", "").split()
         output = fields.power(slots[4]) if len(slots) > 4 else None
         taken = fields.power(slots[6]) if len(slots) > 6 else None
+        if output is not None and not _is_product(output, slots[2], slots[3]):
+            output = taken = None  # no watts: the slots mean something else here
         if taken is not None and output is not None and taken < output:
-            taken = None  # a supply takes more than it gives: the slots mean something else here
+            taken = None  # nothing gives more than it takes
         sides.append((fields.power(unit.get("WALLPOWER")) or taken, output))
     for side, origin in ((0, PowerOrigin.WALL_MEASURED), (1, PowerOrigin.DC_OUTPUT)):
         watts = [pair[side] for pair in sides]
         if watts and all(watts):
             return sum(value or 0 for value in watts), origin
     return None, None
+
+
+def _is_product(watts: float, centivolts: str, amperes: str) -> bool:
+    """True where volts times amperes are the watts, to a tenth (they change meanwhile) or one ampere."""
+    volts, current_a = (fields.number(centivolts) or 0) / 100, fields.number(amperes) or 0
+    return abs(volts * current_a - watts) <= max(volts, 0.1 * watts)
 
 
 def _state(unit: Mapping[str, str], hashrate_hs: float | None, window: str | None) -> State:

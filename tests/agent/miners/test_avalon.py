@@ -24,6 +24,10 @@ def reading(*units: str, **summary: object) -> Reading:
         ("PS[0 1214 1316 242 3189 1320 0]", 3189.0, PowerOrigin.DC_OUTPUT),
         ("PS[0 1214 1316 242 3189 1320 12]", 3189.0, PowerOrigin.DC_OUTPUT),
         ("PS[0 1 2 3 3526 5 3700] WALLPOWER[3731]", 3731.0, PowerOrigin.WALL_MEASURED),
+        ("PS[0 1214 1316 242 3400 1320 3704]", 3704.0, PowerOrigin.WALL_MEASURED),  # measured while it rises
+        ("PS[0 1214 1316 242 1589 1320 3504]", None, None),  # slot 4 is not the supply's volts times amperes
+        ("PS[0 0 0 4 2741 98 326] WORKLEVEL[2]", None, None),  # Nano 3: 27.41 V and 326 mV, no watts
+        ("PS[0 0 27410 4 0 3256 98] WORKMODE[2]", 98.0, PowerOrigin.WALL_MEASURED),  # Nano 3S
         ("PS[0 0 0 0 0 2245 0] MPO[800]", None, None),
         ("PS[] MPO[3200]", None, None),
         ("MPO[3200]", None, None),
@@ -36,7 +40,7 @@ def test_which_side_of_the_supply(slots: str, power_w: float | None, origin: Pow
 
 
 def test_units_behind_one_controller_are_summed_or_not_at_all() -> None:
-    one, other = "GHSspd[7000] PS[0 0 0 0 900 0 1000]", "GHSspd[6000] PS[0 0 0 0 800 0 0]"
+    one, other = "GHSspd[7000] PS[0 0 1200 75 900 0 1000]", "GHSspd[6000] PS[0 0 1250 64 800 0 0]"
     both = reading(one, other)
     assert both.hashrate_hs == pytest.approx(13e12)
     assert (both.power_w, both.power_origin) == (1700.0, PowerOrigin.DC_OUTPUT)
