@@ -111,10 +111,11 @@ def parse(
 ) -> Reading:
     """The reading of the pages web (the summary), info and factory, and of 4028's summary, pools, stats."""
     miner, info = fields.part(got.get("web"), "miner"), got.get("info", {})
-    row = next(iter(fields.rows(got.get("summary"), "SUMMARY")), {})
     board: Json = {}
     for part in fields.rows(got.get("stats"), "STATS"):
         board |= part
+    # VNish 3 repeats rate and uptime in its stats
+    row = next(iter(fields.rows(got.get("summary"), "SUMMARY")), board)
     kind = _TYPE.match(str(miner.get("miner_type") or board.get("Type") or ""))
     unknown: dict[str, str] = {}
     values: dict[str, Any] = {}
@@ -231,13 +232,19 @@ def _hardware(miner: Json, board: Json) -> dict[str, Any]:
     fans = fields.rows(fields.part(miner, "cooling"), "fans")
     slots = range(1, MAX_CHAINS + 1)
     counted = [fields.whole(board.get(f"chain_acn{n}")) or 0 for n in slots]
-    hashing = sum(1 for chain in chains if (fields.number(chain.get("hashrate_rt")) or 0) > 0)
+    rated = [chain.get("hashrate_rt") for chain in chains] or [
+        board.get(f"chain_rate{n}") for n, count in zip(slots, counted, strict=True) if count
+    ]
+    hashing = sum(1 for rate in rated if (fields.number(rate) or 0) > 0)
+    # temp and temp2_ are the names of the S9 and its kin: board and chip
+    pcb = fields.temperatures(fields.part(chain, "pcb_temp").get("max") for chain in chains)
+    chip = fields.temperatures(fields.part(chain, "chip_temp").get("max") for chain in chains)
     return {
         "boards_total": len(chains) or sum(1 for count in counted if count) or None,
-        "boards_hashing": hashing if chains else None,
+        "boards_hashing": hashing if rated else None,
         "chips": chips or sum(counted) or None,
-        "board_temps_c": fields.temperatures(fields.part(chain, "pcb_temp").get("max") for chain in chains),
-        "chip_temps_c": fields.temperatures(fields.part(chain, "chip_temp").get("max") for chain in chains),
+        "board_temps_c": pcb or fields.temperatures(board.get(f"temp{n}") for n in slots),
+        "chip_temps_c": chip or fields.temperatures(board.get(f"temp2_{n}") for n in slots),
         "fans_rpm": fields.speeds(fan.get("rpm") for fan in fans)
         or fields.speeds(board.get(f"fan{n}") for n in slots),
     }
