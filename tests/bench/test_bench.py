@@ -6,17 +6,19 @@ import importlib.util
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from bench import ledger_rows
+from bench import farm, ledger_rows
 from bench.__main__ import NAMES
 from bench.digest import Digest
 from bench.replier import Model
 from bench.rows import PEERS, Row
+from demo.processes import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 LOST = [package for package in (*PEERS, "duckdb") if importlib.util.find_spec(package) is None]
@@ -61,3 +63,15 @@ def test_a_page_of_an_antminer_asks_for_digest() -> None:
     page = Model("antminer").page(b"GET /cgi-bin/get_system_info.cgi HTTP/1.1\r\n\r\n")
     assert page.startswith(b"HTTP/1.1 401") and b"WWW-Authenticate: Digest" in page
     assert not Digest("r", "u", "p", "n").holds(b"GET / HTTP/1.1\r\nAuthorization: Digest nonce=n\r\n\r\n")
+
+
+def test_devices_beyond_one_process_files_are_served_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replier out of files would leave connections waiting: devices that are well would look hung."""
+    monkeypatch.setattr(farm.resource, "getrlimit", lambda _which: (0, 2 * farm.FILES_A_DEVICE))
+    devices = farm.targets(5, ["antminer"], farm.base())
+    port, other = free_ports(2)
+    with farm.replying(devices, port, other):
+        for address, _ in devices:
+            with socket.create_connection((address, port), timeout=10) as device:
+                device.sendall(b'{"command":"version"}')
+                assert b"Antminer" in device.recv(4096)

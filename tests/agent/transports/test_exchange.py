@@ -75,3 +75,26 @@ def test_a_reset_after_half_a_reply_is_told_at_once(run: Callable[[Coroutine[Any
         with pytest.raises(ProtocolError):
             run(cgminer.ask("127.0.0.1", "summary", network))
         device.join()
+
+
+def test_a_connection_ends_with_a_reset_once_the_reply_is_whole() -> None:
+    """The device has its socket back at once, without a farewell that it must remember for a minute."""
+    ends: list[str] = []
+
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b'{"STATUS":[{"STATUS":"S"}]}\0')
+            try:
+                ends.append(f"{len(connection.recv(1))} bytes")
+            except ConnectionResetError:
+                ends.append("reset")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        device = threading.Thread(target=answer, args=(server,))
+        device.start()
+        network = Network(cgminer_port=server.getsockname()[1])
+        assert asyncio.run(cgminer.ask("127.0.0.1", "summary", network)) == {"STATUS": [{"STATUS": "S"}]}
+        device.join(10)
+    assert ends == ["reset"]
