@@ -73,7 +73,7 @@ def parse(
     if values["state"] is State.UNKNOWN:
         unknown["state"] = "the operating state is none that tells whether it hashes"
     values["pools"] = _pools(page, session)
-    if not values["pools"] and "StratumConfigs" in page:
+    if not values["pools"] and ("StratumConfigs" in page or "Stratum" in page):
         unknown["pools"] = "the device lists no pool that can be read"
     boards = fields.rows(page, "HBs")
     fans = fields.part(page, "Fans Rpm")
@@ -163,4 +163,7 @@ def _pools(page: Json, session: Json) -> tuple[Pool, ...]:
         accepted, rejected = fields.whole(counters.get("Accepted")), fields.whole(counters.get("Rejected"))
         age_s = fields.whole(counters.get("Last Accepted Share Timer")) if accepted else None
         found.append(Pool(url, user, active, place, accepted, rejected, last_share_age_s=age_s))
+    url, user = fields.text(stratum.get("Current Pool")), fields.line(stratum.get("Current User"))
+    if not found and url and user:  # the list is left out, or empty; the one in use is still named
+        found.append(Pool(url, user, connected))
     return tuple(found)

@@ -111,16 +111,18 @@ def parse(
 ) -> Reading:
     """The reading of the pages web (the summary), info and factory, and of 4028's summary, pools, stats."""
     miner, info = fields.part(got.get("web"), "miner"), got.get("info", {})
-    row = next(iter(fields.rows(got.get("summary"), "SUMMARY")), {})
     board: Json = {}
     for part in fields.rows(got.get("stats"), "STATS"):
         board |= part
+    # VNish 3 repeats rate and uptime in its stats
+    row = next(iter(fields.rows(got.get("summary"), "SUMMARY")), board)
     kind = _TYPE.match(str(miner.get("miner_type") or board.get("Type") or ""))
     unknown: dict[str, str] = {}
     values: dict[str, Any] = {}
-    values |= _identity(info, got.get("factory", {}), kind, unknown) if full else {}
+    system = fields.part(info, "system") or fields.part(got.get("web"), "system")  # early versions: in both
+    values |= _identity(info, system, got.get("factory", {}), kind, unknown) if full else {}
     values["hashrate_hs"], values["hashrate_window"] = _hashrate(miner, info, kind, row)
-    if values["hashrate_hs"] is None and ("hr_realtime" in miner or row):
+    if values["hashrate_hs"] is None and (miner or row):
         unknown["hashrate_hs"] = "no rate of this moment whose unit can be told"
     values["power_w"], values["power_origin"] = _power(miner, board)
     if values["power_w"] is None and (miner or board):
@@ -145,9 +147,9 @@ def parse(
 
 
 def _identity(
-    info: Json, factory: Json, kind: re.Match[str] | None, unknown: dict[str, str]
+    info: Json, system: Json, factory: Json, kind: re.Match[str] | None, unknown: dict[str, str]
 ) -> dict[str, Any]:
-    lan = fields.part(fields.part(info, "system"), "network_status")
+    lan = fields.part(system, "network_status")
     make, model = fields.named(fields.text(info.get("miner")) or (kind[1] if kind else None))
     product = fields.text(info.get("fw_name")) or (kind[2] if kind else "VNish")
     version = fields.text(info.get("fw_version")) or (kind[3] if kind else None)
@@ -178,7 +180,13 @@ def _hashrate(
     if "hr_realtime" in miner:
         value = fields.number(miner["hr_realtime"])
         scale = rates.unit_hs(info.get("hr_measure")) or (1e9 if sha256 else None)
-        return (value * scale, "realtime") if value is not None and value >= 0 and scale else (None, None)
+    else:  # the page of early versions; its unit was seen for SHA-256 alone
+        value = fields.number(miner.get("instant_hashrate"))
+        scale = 1e12 if sha256 else None
+    if value is not None and value >= 0 and scale:
+        return value * scale, "realtime"
+    if "hr_realtime" in miner:
+        return None, None
     written = rates.by_window([row])
     return rates.present(written) if sha256 else rates.present_of(written, kind[1]) if kind else (None, None)
 
@@ -231,13 +239,27 @@ def _hardware(miner: Json, board: Json) -> dict[str, Any]:
     fans = fields.rows(fields.part(miner, "cooling"), "fans")
     slots = range(1, MAX_CHAINS + 1)
     counted = [fields.whole(board.get(f"chain_acn{n}")) or 0 for n in slots]
-    hashing = sum(1 for chain in chains if (fields.number(chain.get("hashrate_rt")) or 0) > 0)
+    rated = [chain.get("hashrate_rt") for chain in chains] or [
+        board.get(f"chain_rate{n}") for n, count in zip(slots, counted, strict=True) if count
+    ]
+    hashing = sum(1 for rate in rated if (fields.number(rate) or 0) > 0)
+    # temp and temp2_ are the names of the S9 and its kin: board and chip
+    pcb = fields.temperatures(_hottest(chain, "pcb_temp") for chain in chains)
+    chip = fields.temperatures(_hottest(chain, "chip_temp") for chain in chains)
     return {
         "boards_total": len(chains) or sum(1 for count in counted if count) or None,
-        "boards_hashing": hashing if chains else None,
+        "boards_hashing": hashing if rated else None,
         "chips": chips or sum(counted) or None,
-        "board_temps_c": fields.temperatures(fields.part(chain, "pcb_temp").get("max") for chain in chains),
-        "chip_temps_c": fields.temperatures(fields.part(chain, "chip_temp").get("max") for chain in chains),
+        "board_temps_c": pcb or fields.temperatures(board.get(f"temp{n}") for n in slots),
+        "chip_temps_c": chip or fields.temperatures(board.get(f"temp2_{n}") for n in slots),
         "fans_rpm": fields.speeds(fan.get("rpm") for fan in fans)
         or fields.speeds(board.get(f"fan{n}") for n in slots),
     }
+
+
+def _hottest(chain: Json, name: str) -> float | None:
+    """The highest temperature of a chain; early versions list the sensors, the broken ones marked."""
+    if name in chain:
+        return fields.number(fields.part(chain, name).get("max"))
+    working = (one for one in fields.rows(chain, f"{name}_sens") if one.get("status") == "measure")
+    return max(fields.temperatures(one.get("temp") for one in working), default=None)

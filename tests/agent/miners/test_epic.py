@@ -114,6 +114,15 @@ def test_the_pool_in_use_is_told_by_its_number() -> None:
     assert (only.accepted, only.rejected) == (12, 1)
 
 
+@pytest.mark.parametrize("listed", [None, []])
+def test_the_pool_in_use_is_read_where_no_list_is_given(listed: Any) -> None:
+    now = {"Current Pool": "stratum+tcp://p.example:3333", "Current User": "u.10", "IsPoolConnected": True}
+    (only,) = of(Stratum=now, StratumConfigs=listed).pools
+    assert (only.url, only.user, only.active) == ("stratum+tcp://p.example:3333", "u.10", True)
+    nobody = of(Stratum={"Current Pool": None, "Current User": ""}, StratumConfigs=listed)
+    assert nobody.pools == () and "pools" in nobody.unknown
+
+
 def test_a_sweep_is_one_page_and_remembers_what_the_watts_are() -> None:
     pages = PAGES | {"/capabilities": CAPABILITIES | {"Psu Info": {"True Power": True}}}
     device = Device(pages)

@@ -199,3 +199,37 @@ def test_the_page_alone_has_no_uptime() -> None:
     found = poll(Device(PAGES))
     assert found.power_w == 3188 and found.uptime_s is None and found.unknown["uptime_s"]
     assert Device(PAGES).serve(lambda access: registry.identify("127.0.0.1", access)) == "vnish"
+
+
+def test_version_3_on_an_s9_is_read_from_its_stats_alone() -> None:
+    kind = {"Type": "Antminer S9 (vnish 3.9.1)"}
+    slots = {"chain_acn1": 0, "chain_rate1": "", "temp1": 0, "fan1": 0, "fan5": 4920, "fan6": 5160}
+    for n, rate in ((6, "4410.25"), (7, "4398.50"), (8, "0.00")):
+        slots |= {f"chain_acn{n}": 63, f"chain_rate{n}": rate, f"temp{n}": 50 + n, f"temp2_{n}": 66 + n}
+    stats = {"STATS": [kind, {"Elapsed": 5120, "GHS 5s": "8808.75", "GHS av": 8790.5, **slots}]}
+    assert vnish.recognise({"stats": stats})
+    reading = vnish.parse({"stats": stats, "version": {"VERSION": [kind]}}, 0)
+    assert (reading.hashrate_hs, reading.uptime_s, reading.state) == (8808.75e9, 5120, State.MINING)
+    assert (reading.model, reading.firmware) == ("Antminer S9", "VNish 3.9.1")
+    assert (reading.boards_total, reading.boards_hashing, reading.chips) == (3, 2, 189)
+    assert (reading.board_temps_c, reading.chip_temps_c) == ((56, 57, 58), (72, 73, 74))
+    assert reading.fans_rpm == (4920, 5160)
+
+
+def test_an_early_page_holds_rate_address_and_sensors_in_its_own_way() -> None:
+    sensors = [{"status": "measure", "temp": 31}, {"status": "error", "temp": 90}]
+    miner = {
+        "miner_type": "Antminer S19 (Vnish 1.1.4)",
+        "miner_status": {"miner_state": "mining"},
+        "instant_hashrate": 88.25,
+        "power_usage": 3011.0,
+        "chains": [{"hashrate_rt": 44125.5, "pcb_temp_sens": sensors, "chip_temp": {"max": 62}}],
+    }
+    system = {"network_status": {"mac": "02:AA:BB:CC:DD:19", "hostname": "row-19"}}
+    found = vnish.parse({"web": {"miner": miner, "system": system}}, 1)
+    assert found.hashrate_hs == pytest.approx(88.25e12)
+    assert (found.mac, found.hostname, found.firmware) == ("02:aa:bb:cc:dd:19", "row-19", "VNish 1.1.4")
+    assert (found.power_w, found.power_origin) == (3011, PowerOrigin.FIRMWARE_ESTIMATED)
+    assert (found.board_temps_c, found.chip_temps_c) == ((31,), (62,))
+    scrypt = vnish.parse({"web": {"miner": miner | {"miner_type": "Antminer L7 (Vnish 1.1.4)"}}}, 1)
+    assert scrypt.hashrate_hs is None and "hashrate_hs" in scrypt.unknown
