@@ -26,6 +26,7 @@ from agent.schedule import Grid
 from agent.spool import Author, Spool
 from agent.states import StateWatch
 from agent.sweep import Outcome, Poll, Target
+from agent.transports import loop
 from agent.transports.access import Access
 from agent.transports.http import Web
 from agent.wire import Event, Inventory, Record, Sweep
@@ -294,6 +295,7 @@ class Agent:
             del self.targets[address]  # its device has moved away: the next scan tells of another
         self._append([*records, *self._forged(started_us)], roster_changed=len(records) > 1)
         self._show(rows, began_s)
+        loop.hand_back()
         read = len(swept.devices) // 16
         self.report(
             f"sweep: {read} read, {len(swept.failures)} failed, {time.monotonic() - began_s:.1f} s;"
