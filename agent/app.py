@@ -195,7 +195,9 @@ class Agent:
             try:
                 async with meter_drivers(self.config.meter, self.state_dir, who) as reads:
                     await _until(stop, self.meters.run(reads))
-            except Exception as error:  # the meters' supervisor: told, and begun anew
+            except (
+                Exception
+            ) as error:  # the meters' supervisor: no fault of theirs may end the miners' sweeps
                 log.exception("the meters are read anew after a fault of ours")
                 event = Event(self.clock.now_us(), "meters_restarted", detail={"error": repr(error)[:300]})
                 self._append([event])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from bench import farm
@@ -102,7 +103,7 @@ def _compared(
         sides = _sides(stack, settings(sizes, targets), remarks)
         for _ in range(counted + 1):  # the first finds out, and is not counted
             for name, one in list(sides.items()):
-                told = _tried(name, lambda one=one: one.do("sweep"), remarks)  # type: ignore[misc]
+                told = _tried(name, partial(one.do, "sweep"), remarks)
                 if told is None or told["readings"] < len(targets):
                     if told is not None:
                         remarks.append(f"{name}: {told['readings']} of {len(targets)} read")
@@ -141,7 +142,7 @@ def scan_22(sizes: Sizes) -> Row:
         asked = {"hosts": hosts, "subnet": network, "limit_s": SCAN_LIMIT_S}
         for name in ("ours", *PEERS):
             with farm.side(_module(name), settings(sizes, [], concurrency=SCAN_WIDTH)) as one:
-                told = _tried(name, lambda one=one: one.do("scan", **asked), remarks)  # type: ignore[misc]
+                told = _tried(name, partial(one.do, "scan", **asked), remarks)
             if told is not None:
                 found[name] = told
                 remarks.append(f"{name}: {told['found']} found in {told['wall_s']:.1f} s")
@@ -208,7 +209,7 @@ def _sides(stack: ExitStack, told: dict[str, Any], remarks: list[str]) -> dict[s
     sides = {"ours": stack.enter_context(farm.side("ours", told))}
     for peer in PEERS:
         one = stack.enter_context(farm.side(_module(peer), told))
-        found = _tried(peer, lambda one=one: one.do("identify"), remarks)  # type: ignore[misc]
+        found = _tried(peer, partial(one.do, "identify"), remarks)
         if found is None or found["found"] < len(told["targets"]):
             if found is not None:
                 remarks.append(f"{peer}: finds {found['found']} of {len(told['targets'])}")

@@ -48,9 +48,18 @@ async def read(address: str, access: Access, *, full: bool) -> Reading:
 
 
 async def ask(
-    address: str, access: Access, budget: Budget, *, full: bool, replies: Replies | None = None
+    address: str,
+    access: Access,
+    budget: Budget,
+    *,
+    full: bool,
+    stats: bool = False,
+    replies: Replies | None = None,
 ) -> Replies:
-    """The replies of one poll; `devs` and `stats` in a sweep only where `summary` has no present rate."""
+    """The replies of one poll; in a sweep `devs` and `stats` only where `summary` has no present rate.
+
+    `stats`: asked in every sweep, for what a family has in it beside the rate.
+    """
 
     def command(name: str) -> Ask:
         return lambda limit_s: access.ask(address, name, limit_s)
@@ -58,7 +67,8 @@ async def ask(
     replies = await collect([(name, command(name)) for name in SWEEP], [], budget, replies)
     present = rates.present(rates.by_window(fields.rows(replies.got.get("summary"), "SUMMARY")))[1]
     asked = {*replies.got, *replies.failed}
-    names = [name for name in (RARE if full else () if present else ("stats", "devs")) if name not in asked]
+    short = ("stats", "devs") if not present else ("stats",) if stats else ()
+    names = [name for name in (RARE if full else short) if name not in asked]
     await collect([(name, command(name)) for name in names], _TELLING, budget, replies)
     return replies
 

@@ -35,10 +35,7 @@ def recognise(seen: Mapping[str, Json]) -> bool:
 async def read(address: str, access: Access, *, full: bool) -> Reading:
     """One poll: the commands of any cgminer, `stats` always, and the page that has the MAC."""
     budget = Budget(access.network.poll_deadline_s)
-    replies = await generic.ask(address, access, budget, full=full)
-    if "stats" not in replies.got and "stats" not in replies.failed:
-        steps = [("stats", lambda limit_s: access.ask(address, "stats", limit_s))]
-        await collect(steps, [], budget, replies)
+    replies = await generic.ask(address, access, budget, full=full, stats=True)
     if full:
         digest = access.credentials.of(antminer.FAMILY)
         page = [("system_info", lambda limit_s: access.get(address, antminer.SYSTEM_INFO, limit_s, digest))]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.miners import fields, generic
-from agent.miners.poll import Budget, collect
+from agent.miners.poll import Budget
 from agent.readings import PowerOrigin, Reading, State
 from agent.transports.access import Access
 from agent.transports.cgminer import Json, status
@@ -33,9 +33,7 @@ def recognise(seen: Mapping[str, Json]) -> bool:
 async def read(address: str, access: Access, *, full: bool) -> Reading:
     """One poll: `stats` beside the commands of any cgminer."""
     budget = Budget(access.network.poll_deadline_s)
-    steps = [("stats", lambda limit_s: access.ask(address, "stats", limit_s))]
-    replies = await collect(steps, [], budget)
-    await generic.ask(address, access, budget, full=full, replies=replies)
+    replies = await generic.ask(address, access, budget, full=full, stats=True)
     return parse(replies.got, time.time_ns() // 1000, full=full, failed=replies.failed)
 
 

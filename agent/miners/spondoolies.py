@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 
 from agent.miners import fields, generic
-from agent.miners.poll import Budget, collect
+from agent.miners.poll import Budget
 from agent.readings import PowerOrigin, Reading
 from agent.transports import lenient
 from agent.transports.access import Access
@@ -32,10 +32,7 @@ def recognise(seen: Mapping[str, Json]) -> bool:
 async def read(address: str, access: Access, *, full: bool) -> Reading:
     """One poll: `stats` beside the commands of any cgminer."""
     budget = Budget(access.network.poll_deadline_s)
-    replies = await generic.ask(address, access, budget, full=full)
-    if "stats" not in replies.got and "stats" not in replies.failed:
-        steps = [("stats", lambda limit_s: access.ask(address, "stats", limit_s))]
-        await collect(steps, [], budget, replies)
+    replies = await generic.ask(address, access, budget, full=full, stats=True)
     return parse(replies.got, time.time_ns() // 1000, full=full, failed=replies.failed)
 
 

@@ -106,6 +106,7 @@ def read_day_sums(
 
 
 def _sum(a: Columns, b: Columns) -> Columns:
+    # The missing side is a plain 0, which an array takes and its type does not name.
     return {number: a.get(number, 0) + b.get(number, 0) for number in a.keys() | b.keys()}  # type: ignore[misc]
 
 

@@ -432,7 +432,7 @@ def test_never_are_two_that_answered_together_merged_and_a_serial_keeps_its_devi
             at_us += 1
             answering = [n for n in range(UNITS) if n not in silent]
             shuffled = list(answering)
-            order.shuffle(shuffled)  # type: ignore[attr-defined]
+            order.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis names it object
             told = {
                 addresses[n]: reading(
                     serials[n], macs[n], at_us, boards=() if n in untold else tuple(boards[n])

@@ -11,7 +11,7 @@ SITE = {"a", "b", "c"}
 
 
 def met(at_us: int, **told: str | tuple[str, ...]) -> Reading:
-    return Reading(at_us, "antminer", **told)  # type: ignore[arg-type]
+    return Reading(at_us, "antminer", **told)  # type: ignore[arg-type]  # one dict for fields of two types
 
 
 def box(**readings: Reading) -> Roster:

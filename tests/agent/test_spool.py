@@ -148,7 +148,7 @@ class SpoolAgainstModel(RuleBasedStateMachine):
         packets = opened(spool)
         assert_chained(packets)
         assert [p.envelope.seq for p in packets] == list(range(self.gone + 1, len(self.stored) + 1))
-        assert [p.records[0].at_us for p in packets] == self.stored[self.gone :]  # type: ignore[union-attr]
+        assert [p.records[0].at_us for p in packets] == self.stored[self.gone :]  # type: ignore[union-attr]  # events alone
         depth = spool.depth()
         assert (depth.last_seq, depth.acked_seq) == (len(self.stored), self.acked)
         assert (depth.waiting, depth.kept) == (len(self.stored) - self.acked, len(packets))
@@ -239,7 +239,7 @@ def test_a_batch_that_cannot_be_packed_leaves_no_trace(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool.db", AUTHOR)
     spool.append([event(1)], 1)
     with pytest.raises(TypeError):
-        spool.append([object()], 2)  # type: ignore[list-item]
+        spool.append([object()], 2)  # type: ignore[list-item]  # on purpose
     assert spool.append([event(2)], 2) == 2
     assert_chained(opened(spool))
     spool.close()

@@ -87,7 +87,7 @@ async def until(read: Callable[[], object], good: Callable[[Told], bool]) -> Tol
     ends_s = time.monotonic() + grid.LIMIT_S
     while time.monotonic() < ends_s:
         try:
-            told = await read()  # type: ignore[misc]
+            told = await read()  # type: ignore[misc]  # an object to the type, awaited here
         except DeviceError:
             await asyncio.sleep(0.02)
             continue
@@ -101,7 +101,7 @@ async def connected(read: Callable[[], object]) -> None:
     """Wait until the listener is subscribed: its complaint is then that no message came."""
     while True:
         try:
-            await read()  # type: ignore[misc]
+            await read()  # type: ignore[misc]  # likewise
         except DeviceTimeout:
             return await asyncio.sleep(0.1)
         except DeviceError:
