@@ -195,9 +195,7 @@ class Agent:
             try:
                 async with meter_drivers(self.config.meter, self.state_dir, who) as reads:
                     await _until(stop, self.meters.run(reads))
-            except (
-                Exception
-            ) as error:  # the meters' supervisor: no fault of theirs may end the miners' sweeps
+            except Exception as error:  # the supervisor: a fault of the meters ends no miner's sweep
                 log.exception("the meters are read anew after a fault of ours")
                 event = Event(self.clock.now_us(), "meters_restarted", detail={"error": repr(error)[:300]})
                 self._append([event])
